@@ -1,0 +1,254 @@
+"""The classification tables of both papers: every method on the same images, the same draws, the same scaling."""
+
+import time
+import warnings
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from dcgan_lib.randomness import rng
+from dcgan_lib.svm import L2SVM
+from dcgan_lib.training import default_device, has_bf16, to_float
+
+C_GRID = (1e-5, 1e-4, 1e-3, 1e-2)  # for the linear SVM, on standardised features
+CHOOSE_C_ON = 5_000  # training images, at most
+RBF_LIMIT = 10_000  # training images: the kernel matrix grows with their square
+BLOCK = 4_096  # rows in hand at a time
+
+
+def _majority(train, labels, test, seed):
+    """The most frequent class for every image: its accuracy is the base rate."""
+    return np.full(len(test), np.bincount(labels).argmax())
+
+
+def _knn(train, labels, test, seed):
+    """The vote of the 5 nearest training images (gomez, section 3.7, which does not say how many)."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    neighbours = KNeighborsClassifier(min(5, len(train)), algorithm="brute")
+    return neighbours.fit(train, labels).predict(test)
+
+
+def _linear_svm(train, labels, test, seed):
+    """L2-SVM with C chosen on a fifth of the training images, held out."""
+    order = torch.randperm(len(train), generator=rng(seed, "held-out images")).numpy()[:CHOOSE_C_ON]
+    held_out, rest = np.split(order, [max(1, len(order) // 5)])
+    C = C_GRID[len(C_GRID) // 2]
+    if len(np.unique(labels[rest])) > 1:
+        X, y = train[rest], labels[rest]
+        C = max(C_GRID, key=lambda C: L2SVM(C, tol=1e-4).fit(X, y).score(train[held_out], labels[held_out]))
+    return L2SVM(C).fit(train, labels).predict(test)
+
+
+def _rbf_svm(train, labels, test, seed):
+    """RBF kernel with C = 1e-4, as gomez, section 3.6, gives it; gamma is scikit-learn's "scale"."""
+    from sklearn.metrics.pairwise import rbf_kernel
+    from sklearn.svm import SVC
+
+    if len(train) > RBF_LIMIT:
+        raise NotRun(f"not run: its kernel matrix for {len(train):,} training images does not fit; "
+                     f"a number a class that gives at most {RBF_LIMIT:,} runs it")  # fmt: skip
+    gamma = 1 / (train.shape[1] * train.var())
+    svm = SVC(C=1e-4, kernel="precomputed").fit(rbf_kernel(train, gamma=gamma).astype(np.float64), labels)
+    blocks = (test[i : i + BLOCK] for i in range(0, len(test), BLOCK))
+    return np.concatenate([svm.predict(rbf_kernel(block, train, gamma).astype(np.float64)) for block in blocks])
+
+
+def _sgd(train, labels, test, seed, passes=10):
+    """Squared hinge fitted in batches (singh, section 4), so that no more than a block is in hand at a time."""
+    from sklearn.linear_model import SGDClassifier
+
+    # The loss is quadratic, so steps beyond 1/|x|^2 diverge; a standardised row has |x|^2 near its length.
+    sgd = SGDClassifier("squared_hinge", alpha=1e-4, learning_rate="constant", eta0=0.05 / train.shape[1],
+                        average=True, random_state=seed)  # fmt: skip
+    classes = np.unique(labels)
+    for number in range(passes):
+        order = torch.randperm(len(train), generator=rng(seed, f"pass {number}")).numpy()
+        for start in range(0, len(order), BLOCK):
+            rows = np.sort(order[start : start + BLOCK])
+            sgd.partial_fit(train[rows], labels[rows], classes)
+    return sgd.predict(test)
+
+
+def _cnn(train, labels, test, seed, batch_size=128):
+    """A small convolutional network trained with labels on the pixels (gomez, Table 2, gives no architecture)."""
+    from torch import nn
+
+    device, channels, classes = default_device(), train.shape[1], int(labels.max()) + 1
+    with torch.random.fork_rng(devices=[]):  # PyTorch's own initialisation draws from the global generator
+        torch.manual_seed(seed)
+        layers = []
+        for maps_in, maps in ((channels, 32), (32, 64), (64, 128)):
+            layers += [nn.Conv2d(maps_in, maps, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+        network = nn.Sequential(*layers, nn.AdaptiveMaxPool2d(4), nn.Flatten(), nn.Linear(128 * 16, classes))
+    network.to(device, memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
+    target = torch.from_numpy(labels).to(device)
+    bf16 = has_bf16(device)
+    passes = max(10, 300 * batch_size // len(train))  # at least 300 steps, however few the images
+    for number in range(passes):
+        order = torch.randperm(len(train), generator=rng(seed, f"pass {number}"))
+        for rows in order.split(batch_size):
+            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bf16):
+                logits = network(to_float(train[rows].to(device)))
+            loss = nn.functional.cross_entropy(logits.float(), target[rows.to(device)])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    with torch.no_grad():
+        return torch.cat([network(to_float(x.to(device))).argmax(1).cpu() for x in test.split(BLOCK)]).numpy()
+
+
+class NotRun(Exception):
+    """A method that cannot do this size; the message says what it could do."""
+
+
+# name -> (function, what it works on). "images" are pictures, "pixels" their flattened pixels, "features" as well the
+# columns of every feature matrix.
+METHODS = {
+    "majority class": (_majority, "pixels"),
+    "KNN": (_knn, "pixels"),
+    "linear L2-SVM": (_linear_svm, "features"),
+    "RBF SVM, C = 1e-4": (_rbf_svm, "features"),
+    "SGD, squared hinge": (_sgd, "features"),
+    "small CNN": (_cnn, "images"),
+}
+
+
+def available_methods():
+    """Names of the methods."""
+    return list(METHODS)
+
+
+def draw_per_class(labels, n, seed=0):
+    """Indices of n images of each class, drawn without replacement: ndarray of shape (n * classes,), sorted.
+
+    ValueError where a class has fewer than n.
+    """
+    labels = np.asarray(labels)
+    stream, chosen = rng(seed, f"draw of {n} a class"), []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        if len(members) < n:
+            raise ValueError(f"class {label} has {len(members)} images, fewer than {n} a class; ask for fewer")
+        chosen.append(members[torch.randperm(len(members), generator=stream)[:n].numpy()])
+    return np.sort(np.concatenate(chosen))
+
+
+def classification_table(train, test, *, features=None, methods=None, per_class=("all",), draws=1, seed=0,
+                         progress=True):  # fmt: skip
+    """Train every method on `train`, try it on `test`.
+
+    Pixels and features are standardised column by column with the mean and deviation of the training images
+    alone. The linear SVM's C is chosen on training images that are held out.
+
+    Parameters
+    ----------
+    train, test : ImageSet
+        With labels.
+    features : dict, optional
+        Name -> (matrix of the training images, matrix of the test images), rows in the images' order. The linear,
+        RBF and SGD methods run on each of them as well as on the pixels.
+    methods : list of str, optional
+        Some of `available_methods()`; by default all.
+    per_class : tuple
+        Training set sizes: "all" for all labels, or a number of images a class.
+    draws : int
+        For a number a class: how many draws the mean and the spread are taken over.
+    seed : int
+    progress : bool
+
+    Returns
+    -------
+    list of dict
+        One row a method, input and size with `method`, `input`, `per_class`, `train_images`, `error` and `accuracy`
+        (fractions, mean over the draws), `spread` (standard deviation over the draws, None for one),
+        `classes_predicted` (distinct classes among the answers, the fewest over the draws), `classes`, `seconds`
+        (mean), and `note` where a method was not run.
+    """
+    _check_labels(train, test)
+    features = features or {}
+    for name, (for_train, for_test) in features.items():
+        if (len(for_train), len(for_test)) != (len(train), len(test)):
+            raise ValueError(f"features {name!r} have {len(for_train)} and {len(for_test)} rows for {len(train)} "
+                             f"training and {len(test)} test images; extract them from these images")  # fmt: skip
+    chosen = methods or available_methods()
+    unknown = [name for name in chosen if name not in METHODS]
+    if unknown:
+        raise ValueError(f"methods {unknown} are not known; the known ones are {available_methods()}")
+
+    labels, truth = train.labels.numpy(), test.labels.numpy()
+    inputs = ["pixels", *features]
+    cells = [(method, source) for source in inputs for method in chosen
+             if source == "pixels" or METHODS[method][1] == "features"]  # fmt: skip
+    plan = [(size, draw) for size in per_class for draw in range(1 if size == "all" else draws)]
+    found = {(*cell, size): [] for size in per_class for cell in cells}
+    with tqdm(total=len(plan) * len(cells), desc="table", disable=not progress, mininterval=0.5) as bar:
+        for size, draw in plan:
+            rows = np.arange(len(train)) if size == "all" else draw_per_class(labels, size, seed + draw)
+            for source in inputs:
+                here = [method for method, its_source in cells if its_source == source]
+                matrices = _matrices(train, test, features, source, rows)
+                for method in here:
+                    bar.set_postfix_str(f"{method} on {source}")
+                    function, kind = METHODS[method]
+                    given = (train.images[rows], test.images) if kind == "images" else matrices
+                    found[method, source, size].append(_try(function, given, labels[rows], truth, seed + draw))
+                    bar.update()
+    return [_row(cell, found[cell], len(train.classes) or len(np.unique(labels))) for cell in found]
+
+
+def _check_labels(train, test):
+    for images in (train, test):
+        if images.labels is None:
+            raise ValueError(f"{images.name!r} has no labels, and a classification table needs them; give a tree "
+                             "root/<split>/<class>/* or another data set")  # fmt: skip
+    if len(train.labels.unique()) < 2:
+        raise ValueError(f"{train.name!r} has one class only; a classification table needs at least two")
+    if train.classes != test.classes:
+        raise ValueError(f"the classes of training and test images differ: {train.classes} and {test.classes}")
+
+
+def _matrices(train, test, features, source, rows):
+    """Standardised copies of the training and test matrices; block by block, so that no third copy is made."""
+    from sklearn.preprocessing import StandardScaler
+
+    if source == "pixels":
+        pair = (train.images[rows].flatten(1).numpy(), test.images.flatten(1).numpy())
+    else:
+        pair = (features[source][0][rows], features[source][1])
+    pair = tuple(np.array(matrix, dtype=np.float32) for matrix in pair)
+    scaler = StandardScaler(copy=False)
+    for start in range(0, len(pair[0]), BLOCK):
+        scaler.partial_fit(pair[0][start : start + BLOCK])
+    for matrix in pair:
+        for start in range(0, len(matrix), BLOCK):
+            matrix[start : start + BLOCK] = scaler.transform(matrix[start : start + BLOCK])
+    return pair
+
+
+def _try(function, given, labels, truth, seed):
+    begin = time.perf_counter()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # scikit-learn's remarks on convergence: the table shows what came out
+            answers = function(given[0], labels, given[1], seed)
+    except NotRun as reason:
+        return {"note": str(reason), "train_images": len(labels)}
+    return {"accuracy": float((answers == truth).mean()), "classes_predicted": len(np.unique(answers)),
+            "seconds": time.perf_counter() - begin, "train_images": len(labels)}  # fmt: skip
+
+
+def _row(cell, tries, classes):
+    method, source, size = cell
+    row = {"method": method, "input": source, "per_class": size, "train_images": tries[0]["train_images"],
+           "classes": classes}  # fmt: skip
+    if "note" in tries[0]:
+        nothing = dict.fromkeys(("error", "accuracy", "spread", "classes_predicted", "seconds"))
+        return {**row, **nothing, "note": tries[0]["note"]}
+    accuracies = [attempt["accuracy"] for attempt in tries]
+    return {**row, "error": 1 - float(np.mean(accuracies)), "accuracy": float(np.mean(accuracies)),
+            "spread": float(np.std(accuracies, ddof=1)) if len(tries) > 1 else None,
+            "classes_predicted": min(attempt["classes_predicted"] for attempt in tries),
+            "seconds": float(np.mean([attempt["seconds"] for attempt in tries]))}  # fmt: skip

@@ -1,0 +1,68 @@
+"""`folder`: the reader's own images."""
+
+from os import scandir
+from pathlib import Path
+
+from dcgan_lib.data.imageset import Source
+from dcgan_lib.data.picture import SUFFIXES
+
+
+def folder(root, split, download):
+    """Images in `root/<split>/<class>/*`, or `root/<split>/*` without labels.
+
+    Where `root` has neither a folder `train` nor a folder `test`, it is the training split itself:
+    `root/<class>/*` or `root/*`. Classes and files are taken in alphabetical order; hidden ones are ignored.
+    """
+    if not root:
+        raise ValueError("The data set 'folder' needs root=..., the folder with your images.")
+    root = Path(root).expanduser().resolve()
+    if not root.is_dir():
+        raise FileNotFoundError(f"There is no folder {root}: give root= the folder with your images.")
+    within = split_folder(root, split)
+    entries = visible(root / within)
+    classes = tuple(entry.name for entry in entries if entry.is_dir())
+
+    listing, labels, skipped = [], [], []
+    for label, group in enumerate([f"{within}{name}/" for name in classes] or [within]):
+        before = len(listing)
+        for entry in visible(root / group):
+            path = group + entry.name
+            if not entry.is_file():
+                skipped.append((path, "not a file"))
+            elif not path.lower().endswith(SUFFIXES):
+                skipped.append((path, "not the suffix of an image"))
+            else:
+                stat = entry.stat()
+                listing.append((path, stat.st_size, stat.st_mtime_ns))
+                labels.append(label)
+        if len(listing) == before:
+            cure = "Put images there, or remove the class" if classes else "Put images there"
+            raise ValueError(f"There is no image in {root / group}. {cure}; known are {' '.join(SUFFIXES)}.")
+    if classes:
+        beside = [entry.name for entry in entries if not entry.is_dir()]
+        skipped += [(within + name, "beside the class folders") for name in beside]
+
+    def read():
+        return [root / path for path, _, _ in listing], labels if classes else None, classes
+
+    return Source(root, listing, read, skipped)
+
+
+def split_folder(root, split):
+    """Where in `root` a split lies: in "<split>/" or, for "train" alone, in "", which is `root` itself."""
+    found = [entry.name for entry in visible(root) if entry.is_dir()]
+    if split in found:
+        return f"{split}/"
+    if split == "train" and "test" not in found:
+        return ""
+    raise FileNotFoundError(
+        f"There is no folder {split!r} in {root}; found: {', '.join(found) or 'no folder'}. Put the images "
+        "of this split into a folder of that name, or choose another split."
+    )
+
+
+def visible(path):
+    """What a folder holds, in alphabetical order, without hidden files and folders."""
+    with scandir(path) as entries:
+        shown = [entry for entry in entries if not entry.name.startswith(".")]
+    return sorted(shown, key=lambda entry: entry.name)

@@ -1,0 +1,71 @@
+"""One picture, of whatever kind, to one square uint8 array."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+FORMATS = {
+    "BMP": (".bmp",), "GIF": (".gif",), "JPEG": (".jpg", ".jpeg"), "PNG": (".png",),
+    "PPM": (".pgm", ".ppm"), "TIFF": (".tif", ".tiff"), "WEBP": (".webp",),
+}  # fmt: skip
+SUFFIXES = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+MAX_PIXELS = 50_000_000  # a file of a few kilobytes can claim more and fill the memory: a decompression bomb
+AT_ONCE = 512  # pictures handed to the cores together; only their small results wait in memory
+
+
+def open_picture(picture):
+    """A PIL image of a path or a uint8 array. Of a file only the header is read; a bomb is refused."""
+    if isinstance(picture, np.ndarray):
+        return Image.fromarray(picture)
+    image = Image.open(picture, formats=tuple(FORMATS))
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        image.close()
+        raise ValueError(f"{width}x{height} pixels, more than the limit of {MAX_PIXELS:,}")
+    return image
+
+
+def is_grey(picture):
+    """Whether the header promises grey alone. A palette counts as colour, an unreadable file as grey."""
+    try:
+        with open_picture(picture) as image:
+            return Image.getmodebase(image.mode) == "L"
+    except Exception:
+        return True  # it will be skipped, so it must not decide
+
+
+def decode(picture, size, channels):
+    """A picture as uint8 (size, size, channels): upright, 8 bits, on white, scaled, cropped at the centre."""
+    with open_picture(picture) as image:
+        ImageOps.exif_transpose(image, in_place=True)
+        if image.mode in ("I", "F"):
+            raise ValueError(f"pixels of Pillow's mode {image.mode} have no agreed range: use 8 or 16 bits")
+        if image.mode.startswith("I;16"):  # 0..65535 to 0..255, rounded; Pillow would clip at 255
+            image = Image.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8))
+        elif image.has_transparency_data:
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+        image = image.convert("L" if channels == 1 else "RGB")
+    if image.size != (size, size):
+        image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)  # antialiased wherever it shrinks
+    return np.asarray(image).reshape(size, size, channels)
+
+
+def decode_or_reason(picture, size, channels):
+    """The array of `decode`, or in a few words why there is none."""
+    try:
+        return decode(picture, size, channels)
+    except UnidentifiedImageError:
+        return "empty file" if os.path.getsize(picture) == 0 else "not an image, or a damaged one"
+    except Exception as error:  # one bad file must not stop the rest, and Pillow has many ways to fail on it
+        return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def decode_all(pictures, size, channels):
+    """Yield the result of `decode_or_reason` for each picture in order, with all cores at work."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(pictures), AT_ONCE):
+            some = pictures[start : start + AT_ONCE]
+            yield from pool.map(partial(decode_or_reason, size=size, channels=channels), some)

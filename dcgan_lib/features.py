@@ -1,0 +1,119 @@
+"""A trained discriminator as a feature extractor (Radford et al. 2015, section 5.1).
+
+A recipe says which blocks of the discriminator are kept and how their maps are made smaller. The kept maps are
+flattened and put side by side: one row of numbers an image.
+"""
+
+import numpy as np
+import torch
+from torch.nn.functional import adaptive_max_pool2d, max_pool2d
+from tqdm import tqdm
+
+from dcgan_lib.training import to_float
+
+# name -> function from the list of the blocks' outputs, each (N, maps, height, width), to the list of kept maps
+RECIPES = {
+    # gomez, procedure 1: every block, pooled to a grid of 4x4, as in Radford et al.
+    "grid": lambda maps: [adaptive_max_pool2d(m, 4) for m in maps],
+    # gomez, procedure 2: the last block as it is.
+    "last": lambda maps: maps[-1:],
+    # singh, section 4: max-pooling of kernel 4 and stride 2. The paper's 28,672 numbers come out at 64 pixels, with
+    # a padding of 1 and the first three blocks.
+    "maxpool": lambda maps: [max_pool2d(m, 4, stride=2, padding=1) for m in maps[:3]],
+    # The other way to 28,672: the three blocks of a 32-pixel discriminator, not pooled at all.
+    "maps": lambda maps: maps,
+}
+
+
+def available_recipes():
+    """Names of the recipes."""
+    return list(RECIPES)
+
+
+def _recipe(name):
+    if name not in RECIPES:
+        raise ValueError(f"recipe is {name!r}; the known ones are {', '.join(RECIPES)}")
+    return RECIPES[name]
+
+
+def block_maps(discriminator, images):
+    """The output of every block, in order: list of (N, maps, height, width). `images` are in [-1, 1]."""
+    maps, x = [], images
+    for block in discriminator.blocks:
+        x = block(x)
+        maps.append(x)
+    return maps
+
+
+def _features(discriminator, recipe, images):
+    kept = _recipe(recipe)(block_maps(discriminator, images))
+    return torch.cat([m.flatten(1) for m in kept], dim=1)
+
+
+@torch.no_grad()
+def feature_size(discriminator, recipe):
+    """How many numbers an image the recipe gives, without computing any of them.
+
+    Examples
+    --------
+    >>> from dcgan_lib import Discriminator
+    >>> {recipe: feature_size(Discriminator(image_size=64), recipe) for recipe in ("grid", "last", "maxpool")}
+    {'grid': 15360, 'last': 8192, 'maxpool': 28672}
+    >>> feature_size(Discriminator(image_size=32), "maps")
+    28672
+    """
+    with torch.device("meta"):  # shapes without numbers
+        like = type(discriminator)(discriminator.image_size, discriminator.channels,
+                                   discriminator.width, discriminator.kernel_size)  # fmt: skip
+        images = torch.empty(1, discriminator.channels, discriminator.image_size, discriminator.image_size)
+        return _features(like.eval(), recipe, images).shape[1]
+
+
+@torch.no_grad()
+def extract_features(discriminator, images, recipe, *, batch_size=256, progress=True):
+    """Feature matrix of a set of images.
+
+    BatchNorm is in evaluation mode, so that a row depends on its own image alone.
+
+    Parameters
+    ----------
+    discriminator : Discriminator
+        Its mode is restored afterwards.
+    images : ImageSet, or uint8 Tensor of shape (N, C, H, W)
+    recipe : str
+        One of `available_recipes()`.
+    batch_size : int
+        Images computed at a time; it does not change the result beyond rounding.
+    progress : bool
+
+    Returns
+    -------
+    ndarray of shape (N, D)
+        float32, with D as `feature_size` says.
+    """
+    pixels = getattr(images, "images", images)
+    expected = (discriminator.channels, discriminator.image_size, discriminator.image_size)
+    if tuple(pixels.shape[1:]) != expected:
+        raise ValueError(f"images have shape {tuple(pixels.shape)}; this discriminator was made for (N, *{expected})")
+    if pixels.dtype != torch.uint8:
+        raise TypeError(f"images are {pixels.dtype}; give the uint8 pixels, they are scaled here")
+    size = feature_size(discriminator, recipe)
+    try:
+        matrix = np.empty((len(pixels), size), np.float32)
+    except MemoryError as error:
+        need = len(pixels) * size * 4 / 2**30
+        raise MemoryError(f"{len(pixels):,} images of {size:,} features need {need:.1f} GiB of memory; "
+                          "use a recipe with fewer features or fewer images") from error  # fmt: skip
+    device, was_training = next(discriminator.parameters()).device, discriminator.training
+    discriminator.eval()
+    try:
+        bar = tqdm(total=len(pixels), desc=f"features ({recipe})", unit="image", disable=not progress, delay=1)
+        with bar:
+            for start in range(0, len(pixels), batch_size):
+                batch = to_float(pixels[start : start + batch_size].to(device))
+                rows = _features(discriminator, recipe, batch.contiguous(memory_format=torch.channels_last))
+                matrix[start : start + batch_size] = rows.cpu().numpy()
+                bar.update(len(batch))
+    finally:
+        discriminator.train(was_training)
+    return matrix

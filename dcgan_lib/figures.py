@@ -1,0 +1,199 @@
+"""Every picture and table in the book, in one look.
+
+The generator is orange and the discriminator blue, everywhere; real images stand left of generated ones. Figures have
+a light, opaque background, so that they read the same on a light page and on a dark one. Each function returns a
+figure or a table; as the last line of a notebook cell it is shown.
+"""
+
+from html import escape
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+
+from dcgan_lib.models import layer_table
+from dcgan_lib.training import to_uint8
+
+GENERATOR, DISCRIMINATOR, FADED = "#c4570e", "#1f6aa5", "#8a8f98"
+PAPER = "#fafaf7"
+STYLE = {
+    "figure.facecolor": PAPER, "axes.facecolor": PAPER, "figure.dpi": 110, "font.size": 12, "axes.grid": True,
+    "grid.color": "#dcdcd6", "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
+    "legend.frameon": False, "lines.linewidth": 1.8, "image.interpolation": "nearest",
+}  # fmt: skip
+
+
+def _subplots(*args, **kwargs):
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(*args, layout="constrained", **kwargs)
+    plt.close(figure)  # so that the notebook shows the returned figure once, not twice
+    return figure, axes
+
+
+def _pixels(images):
+    """uint8 (N, H, W, C) from images (N, C, H, W), either uint8 or float in [-1, 1]."""
+    images = torch.as_tensor(images)
+    images = images if images.dtype == torch.uint8 else to_uint8(images)
+    return images.permute(0, 2, 3, 1).numpy()
+
+
+def _tile(images, columns):
+    """One picture with the images in rows, 2 pixels of paper between them."""
+    pixels = _pixels(images)
+    if pixels.shape[3] == 1:
+        pixels = pixels.repeat(3, axis=3)
+    count, height, width, _ = pixels.shape
+    rows = -(-count // columns)
+    paper = np.array([int(PAPER[i : i + 2], 16) for i in (1, 3, 5)], np.uint8)
+    canvas = np.empty((rows * (height + 2) - 2, columns * (width + 2) - 2, 3), np.uint8)
+    canvas[:] = paper
+    for i, image in enumerate(pixels):
+        top, left = i // columns * (height + 2), i % columns * (width + 2)
+        canvas[top : top + height, left : left + width] = image
+    return canvas
+
+
+def sample_grid(*groups, titles=(), columns=8):
+    """Images in a grid; several groups stand side by side, each under its title.
+
+    Parameters
+    ----------
+    *groups : Tensor of shape (N, C, H, W)
+        uint8, or float in [-1, 1].
+    titles : sequence of str
+    columns : int
+        Images in a row of a group.
+    """
+    tiles = [_tile(images, min(columns, len(images))) for images in groups]
+    widths = [tile.shape[1] for tile in tiles]
+    height = 6.2 * max(tile.shape[0] for tile in tiles) / sum(widths)
+    figure, axes = _subplots(1, len(tiles), figsize=(6.4, height + (0.4 if titles else 0.1)), squeeze=False,
+                             width_ratios=widths)  # fmt: skip
+    for i, (axis, tile) in enumerate(zip(axes[0], tiles)):
+        axis.imshow(tile)
+        axis.axis("off")
+        if i < len(titles):
+            axis.set_title(titles[i], fontsize=12)
+    return figure
+
+
+def image_row(images, titles, columns=5):
+    """Single images, each under its own title."""
+    rows = -(-len(images) // columns)
+    figure, axes = _subplots(rows, columns, figsize=(6.4, 1.65 * rows * 5 / columns), squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, pixels, title in zip(axes.flat, _pixels(images), titles):
+        axis.imshow(pixels.squeeze(), cmap="gray", vmin=0, vmax=255)
+        axis.set_title(title, fontsize=10)
+    return figure
+
+
+def _smooth(values, window):
+    """Mean over `window` steps around each step; shorter at both ends, so that nothing is made up there."""
+    sums = np.convolve(values, np.ones(window), "same")
+    return sums / np.convolve(np.ones(len(values)), np.ones(window), "same")
+
+
+def _curves(history, lines, ylabel):
+    figure, axis = _subplots(figsize=(6.4, 3.4))
+    steps = np.arange(1, len(history["epoch"]) + 1)
+    window = min(len(steps), max(1, len(steps) // 50))
+    for name, label, colour, dashes in lines:
+        axis.plot(steps, history[name], color=colour, alpha=0.22, linewidth=0.8)
+        axis.plot(steps, _smooth(history[name], window), color=colour, linestyle=dashes, label=label)
+    axis.set(xlabel=f"step (bold: mean over {window})", ylabel=ylabel, xlim=(1, max(2, len(steps))))
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, 1.22), ncols=len(lines))
+    return figure, axis
+
+
+def loss_curves(history):
+    """Loss of both networks at every step, faint, and smoothed, bold (Figure 5 of gomez, Figure 2 of singh)."""
+    lines = [("loss_d", "discriminator", DISCRIMINATOR, "-"), ("loss_g", "generator", GENERATOR, "-")]
+    figure, axis = _curves(history, lines, "loss")
+    axis.set_ylim(bottom=0)
+    return figure
+
+
+def probability_curves(history):
+    """What D answers on average: on real images, and on generated ones before and after its update."""
+    lines = [("d_real", "D(x)", DISCRIMINATOR, "-"), ("d_fake_before", "D(G(z)) before", GENERATOR, "-"),
+             ("d_fake_after", "after", FADED, "--")]  # fmt: skip
+    figure, axis = _curves(history, lines, "probability of being real")
+    axis.axhline(0.5, color="#444444", linewidth=0.8)
+    axis.set_ylim(0, 1)
+    return figure
+
+
+def feature_map_picture(image, maps, count=8):
+    """One image, and the first `count` maps of each block, one row a block.
+
+    Parameters
+    ----------
+    image : Tensor of shape (C, H, W)
+    maps : list of Tensor of shape (maps, height, width)
+        From `dcgan_lib.features.block_maps`, for this image. Each map is scaled to its own range.
+    """
+    figure, axes = _subplots(len(maps), count + 1, figsize=(6.4, 0.78 * len(maps)), squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    axes[0, 0].imshow(_pixels(image[None])[0].squeeze(), cmap="gray", vmin=0, vmax=255)
+    for row, block in zip(axes, maps):
+        for axis, one in zip(row[1:], block):
+            axis.imshow(one.detach().numpy(), cmap="viridis")
+    for number, (row, block) in enumerate(zip(axes, maps), 1):
+        row[1].set_title(f"block {number}: {len(block)} maps of {block.shape[1]}x{block.shape[2]}", fontsize=9, loc="left")
+    return figure
+
+
+class Table:
+    """Rows of text under a header, shown as HTML in a notebook and in the book, as plain text elsewhere."""
+
+    def __init__(self, header, rows, caption=""):
+        self.header, self.caption = [str(cell) for cell in header], caption
+        self.rows = [[str(cell) for cell in row] for row in rows]
+
+    def _repr_html_(self):
+        def line(cells, tag):
+            return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+        caption = f"<caption>{escape(self.caption)}</caption>" if self.caption else ""
+        body = "".join(line(row, "td") for row in self.rows)
+        return (f'<table class="table">{caption}<thead>{line(self.header, "th")}</thead>'
+                f"<tbody>{body}</tbody></table>")  # fmt: skip
+
+    def __repr__(self):
+        columns = list(zip(self.header, *self.rows))
+        widths = [max(map(len, column)) for column in columns]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in [self.header, *self.rows]]
+        return "\n".join([self.caption, *lines] if self.caption else lines)
+
+
+def table(rows, caption=""):
+    """A table from a list of dicts with the same keys; the keys are the header."""
+    if not rows:
+        raise ValueError("there are no rows to make a table of")
+    return Table(rows[0], [row.values() for row in rows], caption)
+
+
+def architecture_table(network):
+    """Layers, output shape and parameters of each block (Table 1 of gomez)."""
+    rows = [{**row, "output": "x".join(map(str, row["output"])), "parameters": f"{row['parameters']:,}"}
+            for row in layer_table(network)]  # fmt: skip
+    return table(rows)
+
+
+def results_table(rows, caption=""):
+    """`classification_table`'s rows as a reader wants them: percent, and the number of classes predicted."""
+
+    def cells(row):
+        size = f"all {row['train_images']:,}" if row["per_class"] == "all" else f"{row['per_class']} a class"
+        start = {"method": row["method"], "input": row["input"], "labels": size}
+        if row["accuracy"] is None:
+            return {**start, "error %": "not run", "accuracy %": "", "classes predicted": row["note"], "seconds": ""}
+        spread = f" ± {100 * row['spread']:.1f}" if row["spread"] is not None else ""
+        return {**start, "error %": f"{100 * row['error']:.2f}", "accuracy %": f"{100 * row['accuracy']:.2f}{spread}",
+                "classes predicted": f"{row['classes_predicted']} of {row['classes']}",
+                "seconds": f"{row['seconds']:.1f}"}  # fmt: skip
+
+    return table([cells(row) for row in rows], caption)

@@ -1,0 +1,32 @@
+"""Randomness: one seed, and a separate stream for each purpose."""
+
+from hashlib import sha256
+
+import torch
+
+
+def rng(seed, purpose, device="cpu"):
+    """A fresh random stream for one purpose.
+
+    The stream depends on the seed and on the words in `purpose` and on nothing else: not on what was drawn
+    before, and not on PyTorch's global generator, which is neither read nor changed. That makes every draw
+    repeatable by itself: the latents of step 1,000 are known without drawing those of the 999 steps before.
+
+    Parameters
+    ----------
+    seed : int
+    purpose : str
+        What the numbers are for, for example ``"latent 17"``.
+    device : str or torch.device
+
+    Returns
+    -------
+    torch.Generator
+
+    Examples
+    --------
+    >>> torch.equal(torch.randn(3, generator=rng(0, "noise")), torch.randn(3, generator=rng(0, "noise")))
+    True
+    """
+    digest = sha256(f"{seed}/{purpose}".encode()).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "little") >> 1)

@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+from sklearn.preprocessing import StandardScaler
+
+from dcgan_lib import ImageSet, available_methods, classification_table, draw_per_class
+from dcgan_lib.classify import _matrices
+
+FAST = [m for m in available_methods() if m != "small CNN"]
+
+
+@pytest.fixture
+def pair(make_images):
+    return make_images(240), make_images(80, seed=1)
+
+
+def test_every_method_on_every_input(pair):
+    train, test = pair
+    features = {"quarter": tuple(s.images[:, :, ::4, ::4].flatten(1).numpy() for s in pair)}
+    rows = classification_table(train, test, features=features, per_class=("all", 10), draws=2, progress=False)
+    assert len(rows) == 2 * (len(available_methods()) + 3)
+    for row in rows:
+        assert row["error"] == pytest.approx(1 - row["accuracy"]) and row["seconds"] >= 0
+        assert 1 <= row["classes_predicted"] <= row["classes"] == 4
+        assert (row["spread"] is None) == (row["per_class"] == "all")
+        assert row["train_images"] == (240 if row["per_class"] == "all" else 40)
+    by = {(r["method"], r["input"], r["per_class"]): r for r in rows}
+    for method in ("KNN", "linear L2-SVM", "SGD, squared hinge", "small CNN"):
+        assert by[method, "pixels", "all"]["accuracy"] > 0.95, f"{method} misses what is plain to see"
+    assert by["majority class", "pixels", "all"]["classes_predicted"] == 1
+
+
+def test_majority_class_gives_the_base_rate(make_images):
+    labels = make_images(80).labels.clone()
+    labels[:50] = 2
+    train = make_images(80)
+    skewed = ImageSet(train.images, labels, train.classes, "skewed", "x", [])
+    row = classification_table(skewed, skewed, methods=["majority class"], progress=False)[0]
+    assert row["accuracy"] == (labels == 2).double().mean().item() and row["classes_predicted"] == 1
+
+
+def test_rbf_with_the_papers_C_is_the_base_rate_on_unequal_classes(make_images):
+    """The signature of the published 82.18%: one class predicted, error equal to one minus the base rate."""
+    images = make_images(200)
+    rows = np.flatnonzero((images.labels.numpy() == 3) | (np.arange(200) % 5 == 0))
+    skewed = images.subset(rows)
+    majority, rbf = classification_table(skewed, skewed, methods=["majority class", "RBF SVM, C = 1e-4"], progress=False)
+    assert rbf["classes_predicted"] == 1 and rbf["error"] == majority["error"] > 0.2
+
+
+def test_scaling_looks_at_the_training_images_alone(pair):
+    train, test = pair
+    matrices = _matrices(train, test, {}, "pixels", np.arange(len(train)))
+    scaler = StandardScaler().fit(train.images.flatten(1).double().numpy())
+    for images, matrix in zip(pair, matrices):
+        np.testing.assert_allclose(matrix, scaler.transform(images.images.flatten(1).double().numpy()), atol=1e-3)
+
+
+def test_the_callers_features_are_not_changed(pair):
+    matrices = tuple(s.images.flatten(1).numpy().astype(np.float32) for s in pair)
+    before = [m.copy() for m in matrices]
+    classification_table(*pair, features={"f": matrices}, methods=FAST, per_class=("all", 5), progress=False)
+    assert all(np.array_equal(a, b) for a, b in zip(before, matrices))
+
+
+def test_draws_are_even_and_repeatable():
+    labels = np.array([0] * 50 + [1] * 20 + [2] * 30)
+    drawn = draw_per_class(labels, 15, seed=1)
+    assert list(np.bincount(labels[drawn])) == [15, 15, 15] and len(set(drawn)) == 45
+    assert np.array_equal(drawn, draw_per_class(labels, 15, seed=1))
+    assert not np.array_equal(drawn, draw_per_class(labels, 15, seed=2))
+    with pytest.raises(ValueError, match="class 1 has 20 images, fewer than 21"):
+        draw_per_class(labels, 21)
+
+
+def test_a_size_that_the_kernel_matrix_cannot_do_is_told(pair, monkeypatch):
+    monkeypatch.setattr("dcgan_lib.classify.RBF_LIMIT", 100)
+    row = classification_table(*pair, methods=["RBF SVM, C = 1e-4"], progress=False)[0]
+    assert row["accuracy"] is None and "240 training images" in row["note"] and "100" in row["note"]
+
+
+def test_bad_input(pair, make_images):
+    train, test = pair
+    bare = ImageSet(train.images, None, (), "photos", "x", [])
+    with pytest.raises(ValueError, match="'photos' has no labels"):
+        classification_table(bare, test)
+    with pytest.raises(ValueError, match="'squares' has one class only"):
+        classification_table(make_images(classes=1), test)
+    with pytest.raises(ValueError, match="classes of training and test images differ"):
+        classification_table(train, make_images(classes=2))
+    with pytest.raises(ValueError, match="'f' have 3 and 80 rows for 240"):
+        classification_table(train, test, features={"f": (np.zeros((3, 2)), np.zeros((80, 2)))})
+    with pytest.raises(ValueError, match="'KMN'.*KNN"):
+        classification_table(train, test, methods=["KMN"])

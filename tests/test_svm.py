@@ -1,0 +1,67 @@
+"""L2SVM against liblinear, which minimises the same objective."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.svm import LinearSVC
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from dcgan_lib import L2SVM
+
+
+@parametrize_with_checks([L2SVM()])
+def test_is_a_scikit_learn_estimator(estimator, check):
+    check(estimator)
+
+
+def digits():
+    X, y = load_digits(return_X_y=True)
+    X = ((X - X.mean(0)) / (X.std(0) + 1e-6)).astype(np.float32)
+    return X[:1200], y[:1200], X[1200:], y[1200:]
+
+
+def objective(svm, X, y, C):
+    """liblinear's primal objective, summed over the classes, in float64."""
+    total, positive = 0.0, svm.classes_[-len(svm.coef_) :]
+    for w, b, label in zip(svm.coef_.astype(float), svm.intercept_.astype(float), positive):
+        slack = np.maximum(0, 1 - np.where(y == label, 1, -1) * (X @ w + b))
+        total += 0.5 * w @ w + 0.5 * b * b + C * (slack**2).sum()
+    return total
+
+
+@pytest.mark.parametrize("images", [1200, 50], ids=["more images than features", "fewer"])
+@pytest.mark.parametrize("C", [1e-3, 1e-1, 1.0])
+def test_same_minimum_as_liblinear(C, images):
+    X, y, X_test, y_test = digits()
+    X, y = X[:images], y[:images]
+    ours = L2SVM(C, tol=1e-8).fit(X, y)
+    theirs = LinearSVC(C=C, tol=1e-8, max_iter=100_000, dual=False).fit(X.astype(float), y)
+    assert objective(ours, X, y, C) == pytest.approx(objective(theirs, X, y, C), rel=1e-4)
+    assert ours.objective_ == pytest.approx(objective(ours, X, y, C), rel=1e-4)
+    assert ours.score(X_test, y_test) == pytest.approx(theirs.score(X_test, y_test), abs=0.004)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=0.02 * np.abs(theirs.coef_).max())
+
+
+def test_default_tolerance_is_within_a_thousandth():
+    X, y, _, _ = digits()
+    ours, exact = L2SVM(0.1).fit(X, y), L2SVM(0.1, tol=1e-12).fit(X, y)
+    assert ours.objective_ == pytest.approx(exact.objective_, rel=1e-3)
+
+
+def test_two_classes_and_names_as_labels():
+    X, y, X_test, y_test = digits()
+    names = np.array(["even", "odd"])
+    svm = L2SVM(0.01).fit(X, names[y % 2])
+    theirs = LinearSVC(C=0.01).fit(X, names[y % 2])
+    assert svm.coef_.shape == (1, 64) and list(svm.classes_) == ["even", "odd"]
+    assert (svm.predict(X_test) == theirs.predict(X_test)).mean() > 0.995
+
+
+def test_bad_input():
+    X = np.zeros((4, 2), np.float32)
+    with pytest.raises(ValueError, match="one class only"):
+        L2SVM().fit(X, [1, 1, 1, 1])
+    with pytest.raises(ValueError, match="C is 0"):
+        L2SVM(C=0).fit(X, [0, 1, 0, 1])
+    with pytest.raises(ValueError, match="NaN"):
+        L2SVM().fit(X + np.nan, [0, 1, 0, 1])
