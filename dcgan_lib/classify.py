@@ -79,9 +79,9 @@ def _cnn(train, labels, test, seed, batch_size=128):
     with torch.random.fork_rng(devices=[]):  # PyTorch's own initialisation draws from the global generator
         torch.manual_seed(seed)
         layers = []
-        for maps_in, maps in ((channels, 32), (32, 64), (64, 128)):
+        for maps_in, maps in ((channels, 16), (16, 32), (32, 64)):
             layers += [nn.Conv2d(maps_in, maps, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
-        network = nn.Sequential(*layers, nn.AdaptiveMaxPool2d(4), nn.Flatten(), nn.Linear(128 * 16, classes))
+        network = nn.Sequential(*layers, nn.AdaptiveMaxPool2d(4), nn.Flatten(), nn.Linear(64 * 16, classes))
     network.to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
     target = torch.from_numpy(labels).to(device)

@@ -2,8 +2,8 @@
 
 A cache is a folder with `images.bin` (uint8, N x H x W x C), `labels.npy` where there are labels, and
 `meta.json`. It is made in a temporary folder beside its place and moved there when complete, so that it is
-there whole or not at all: an interruption leaves nothing that could be taken for a cache, and of two processes
-that make the same one the first to finish serves both.
+there whole or not at all: an interruption leaves nothing that could be taken for a cache, and of two
+processes that make the same one the first to finish serves both.
 """
 
 import json
