@@ -40,14 +40,12 @@ def find_chapters(folder=Path("notebooks")):
 def read_parameters(path, overrides):
     """The parameters of one file, with those of the command line in their place."""
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml.safe_load(path.read_text()) or {}
+        values |= {name: yaml.safe_load(text) for name, text in overrides.items()}
     except OSError as error:
         raise Refused(f"{path} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise Refused(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values or {}, dict):
-        raise Refused(f"{path} holds {values!r}; it must hold lines of the form `name: value`")
-    values = {**(values or {}), **overrides}
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError) as error:
+        raise Refused(f"{path} and -p must give `name: value` in YAML: {' '.join(str(error).split())}") from None
     if isinstance(values.get("root"), str):  # the kernels run in notebooks/, the user in the launch folder
         values["root"] = str(Path(values["root"]).expanduser().absolute())
     return values
@@ -82,7 +80,6 @@ def plan(paths, overrides, chapters):
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise Refused(f"two files are called {', '.join(twice)}, and each needs a run folder of its own")
     known = {name: default for declared in chapters.values() for name, default in declared.items()}
-    overrides = {name: yaml.safe_load(text) for name, text in overrides.items()}
     plans = {path: read_parameters(path, overrides) for path in paths}
     for path, values in plans.items():
         check(path, values, known)
@@ -92,35 +89,29 @@ def plan(paths, overrides, chapters):
 def run_chapters(name, values, chapters, folder):
     """Execute the chapters into folder/notebooks until one fails.
 
-    Returns
-    -------
-    seconds : dict
-        Wall time of every chapter that was started.
-    failed : dict or None
-        The `chapter` that failed, its `error` in a line, and the `notebook` that shows where.
+    Returns the seconds of every chapter that was started, and None or what failed: chapter, error, notebook.
     """
     import papermill
 
-    (folder / "notebooks").mkdir(parents=True, exist_ok=True)
     seconds = {}
     for number, (path, declared) in enumerate(chapters.items(), 1):
         given = {key: value for key, value in values.items() if key in declared}
         if "run_dir" in declared:
             given["run_dir"] = str(folder)
-        output, start, failed = folder / "notebooks" / path.name, time.perf_counter(), None
+        output, start, failed = folder / "notebooks" / path.name, time.perf_counter(), ""
         try:
             papermill.execute_notebook(str(path), str(output), given, cwd=str(path.parent), kernel_name="python3",
-                                       extra_arguments=["--log-level=ERROR"])  # fmt: skip
+                                       extra_arguments=["--log-level=CRITICAL"])  # fmt: skip
         except papermill.PapermillExecutionError as error:
-            failed = {"chapter": path.stem, "error": f"{error.ename}: {error.evalue}", "notebook": str(output)}
+            failed = f"{error.ename}: {error.evalue}"
         except Exception as error:  # a kernel that died or never came up, a full disk
-            failed = {"chapter": path.stem, "error": f"{type(error).__name__}: {error}", "notebook": str(output)}
+            failed = f"{type(error).__name__}: {error}"
         seconds[path.stem] = round(time.perf_counter() - start, 1)
         outcome = "failed after" if failed else "done in"
         print(f"{name} [{number}/{len(chapters)}] {path.stem} {outcome} {seconds[path.stem]} s", flush=True)
         if failed:
-            print(f"  {failed['error']}\n  see {output}", flush=True)
-            return seconds, failed
+            print(f"  {failed}\n  see {output}", flush=True)
+            return seconds, {"chapter": path.stem, "error": failed, "notebook": str(output)}
     return seconds, None
 
 
@@ -144,6 +135,9 @@ def findings(folder):
 def run_file(path, values, chapters, runs):
     """Run the chapters with one file's parameters and write the run's record; True when all of them passed."""
     folder = runs.absolute() / path.stem
+    (folder / "notebooks").mkdir(parents=True, exist_ok=True)
+    for old in (folder / "record.json", *(folder / "notebooks").glob("*.ipynb")):  # trained networks stay
+        old.unlink(missing_ok=True)
     seconds, failed = run_chapters(path.stem, values, chapters, folder)
     record = {"name": path.stem, "parameters": values, "environment": environment(), "seconds": seconds,
               **({"failed": failed} if failed else findings(folder))}  # fmt: skip
@@ -152,13 +146,13 @@ def run_file(path, values, chapters, runs):
     return not failed
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m dcgan_lib.batch", description=__doc__.splitlines()[0])
     parser.add_argument("file", nargs="+", type=Path, help="YAML files of parameters, such as params/digits.yaml")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="overrides",
                         help="a parameter for every file, stronger than the file's own")  # fmt: skip
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the run folders go (runs)")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     try:
         chapters = find_chapters()
         plans = plan(options.file, dict(options.overrides), chapters)

@@ -108,6 +108,11 @@ def _turned(X):
     are the mixture a = v L^-1 of the images, that is w = a X for X: same scores, same |w|.
     """
     gram = (X @ X.T).double()
-    gram.diagonal().add_(1e-7 * gram.diagonal().mean().clamp(min=1e-12))  # rounding may leave it short of positive
-    L = torch.linalg.cholesky(gram)
+    scale, jitter = gram.diagonal().mean().clamp(min=1e-12), 1e-6
+    while True:  # rounding of the product, and centred images, leave the matrix a little short of positive definite
+        gram.diagonal().add_(jitter * scale)
+        L, failed = torch.linalg.cholesky_ex(gram)
+        if not failed:
+            break
+        jitter *= 10
     return L.float(), lambda v: torch.linalg.solve_triangular(L, v, upper=False, left=False).float()

@@ -42,6 +42,17 @@ def test_same_minimum_as_liblinear(C, images):
     np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=0.02 * np.abs(theirs.coef_).max())
 
 
+@pytest.mark.parametrize("offset", [0.0, 30.0])
+def test_far_more_features_than_images(offset):
+    """Centred float32 columns, most of them copies of each other: the Gram matrix is singular to rounding."""
+    X, y, X_test, y_test = digits()
+    X, X_test = np.tile(X[:300] + offset, (1, 60)), np.tile(X_test + offset, (1, 60))
+    X, X_test = X - X.mean(0), X_test - X.mean(0)
+    ours, theirs = L2SVM(1e-4).fit(X, y[:300]), LinearSVC(C=1e-4, tol=1e-6).fit(X, y[:300])
+    assert objective(ours, X, y[:300], 1e-4) == pytest.approx(objective(theirs, X, y[:300], 1e-4), rel=1e-3)
+    assert ours.score(X_test, y_test) == pytest.approx(theirs.score(X_test, y_test), abs=0.01)
+
+
 def test_default_tolerance_is_within_a_thousandth():
     X, y, _, _ = digits()
     ours, exact = L2SVM(0.1).fit(X, y), L2SVM(0.1, tol=1e-12).fit(X, y)
