@@ -1,0 +1,160 @@
+"""Execute the chapters: from each notebooks/NN_slug.md, its text, to notebooks/NN_slug.ipynb, what readers open.
+
+    python book/make_notebooks.py           # all chapters in order, in a fresh run folder
+    python book/make_notebooks.py 06 07     # these only, with the run that is there
+    python book/make_notebooks.py --check   # executes nothing: are the pairs in step?
+"""
+
+import argparse
+import hashlib
+import shutil
+import sys
+from pathlib import Path
+
+import jupytext
+import nbformat
+import yaml
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = ROOT / "notebooks"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+SETUP = """\
+import sys
+
+if "google.colab" in sys.modules:
+    %pip install -q "dcgan_lib @ git+{url}"
+
+import dcgan_lib
+
+print(dcgan_lib.device_report())"""
+
+
+def setup_source():
+    """The first code cell of every chapter, with the address that `_config.yml` keeps."""
+    return SETUP.format(**yaml.safe_load((ROOT / "_config.yml").read_text())["repository"])
+
+
+def chapters(names=()):
+    """The chapters' .md files in reading order: all, or those whose name begins with one of `names`."""
+    everything = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.md"))
+    unknown = [name for name in names if not any(md.name.startswith(name) for md in everything)]
+    if unknown:
+        known = ", ".join(md.stem for md in everything) or "none"
+        sys.exit(f"no chapter begins with {', '.join(unknown)}; {NOTEBOOKS} holds {known}")
+    return [md for md in everything if not names or md.name.startswith(tuple(names))]
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+def renew_setup(md):
+    """Write the current set-up cell into a chapter's text, and touch nothing else in it."""
+    found = [cell.source for cell in jupytext.read(md).cells if "setup" in tags(cell)]
+    if len(found) != 1 or not found[0]:
+        sys.exit(f"{md.name} has {len(found)} cells tagged `setup` with code in them; it needs exactly one")
+    if found[0] != setup_source():
+        md.write_text(md.read_text().replace(found[0], setup_source(), 1))
+
+
+def drop_dead_outputs(notebook):
+    """Take out what a static page cannot show: live widgets, and progress bars and warnings on stderr."""
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [out for out in cell.outputs
+                            if out.get("name") != "stderr" and WIDGET not in out.get("data", {})]  # fmt: skip
+
+
+def make_reproducible(notebook):
+    """Leave only metadata that the text decides, so that a second execution changes no line but its results."""
+    language = {key: value for key, value in notebook.metadata.language_info.items() if key != "version"}
+    notebook.metadata = {"kernelspec": notebook.metadata.kernelspec, "language_info": language}
+    seen = set()
+    for cell in notebook.cells:
+        kept = {key: cell.metadata[key] for key in ("tags", "mystnb") if key in cell.metadata}
+        if "solution" in tags(cell):
+            kept |= {"jupyter": {"source_hidden": True}, "cellView": "form"}  # folded in JupyterLab, in Colab
+        cell.metadata = kept
+        text, copies = f"{cell.cell_type} {cell.source}", 0
+        while (name := hashlib.sha1(f"{text} {copies}".encode()).hexdigest()[:8]) in seen:
+            copies += 1
+        seen.add(name)
+        cell.id = name
+
+
+def execute(md):
+    """Run one chapter and write its .ipynb; ends the program with a sentence, and keeps the old file, if it fails."""
+    notebook = jupytext.read(md)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    with tqdm(total=len(code), desc=md.stem, unit="cell") as bar:
+        client = NotebookClient(notebook, timeout=None, kernel_name="python3", record_timing=False,
+                                coalesce_streams=True, extra_arguments=["--log-level=ERROR"],
+                                resources={"metadata": {"path": str(NOTEBOOKS)}},
+                                on_cell_executed=lambda **_: bar.update())  # fmt: skip
+        try:
+            client.execute()
+        except (CellExecutionError, DeadKernelError) as error:
+            done = [cell for cell in code if cell.execution_count]
+            first = done[-1].source.splitlines()[0] if done else ""
+            reason = f"{error.ename}: {error.evalue}" if isinstance(error, CellExecutionError) else str(error)
+            bar.close()
+            sys.exit(f"{md.stem} stopped in code cell {len(done)} ({first!r}) with {reason}\n"
+                     f"{md.with_suffix('.ipynb').name} is left as it was")  # fmt: skip
+    drop_dead_outputs(notebook)
+    make_reproducible(notebook)
+    nbformat.validate(notebook)
+    aside = md.with_suffix(".ipynb.part")
+    nbformat.write(notebook, aside)
+    aside.replace(md.with_suffix(".ipynb"))
+
+
+def pair_problems(md):
+    """What differs between a chapter's text and its executed copy, as sentences; empty when they are in step."""
+    ipynb = md.with_suffix(".ipynb")
+    if not ipynb.exists():
+        return [f"{md.name} has no {ipynb.name}; `make notebooks` writes it"]
+    text, executed = jupytext.read(md).cells, nbformat.read(ipynb, as_version=4).cells
+    problems = []
+    if len(text) != len(executed):
+        problems.append(f"{md.name} has {len(text)} cells, {ipynb.name} has {len(executed)}")
+    for number, (ours, theirs) in enumerate(zip(text, executed), 1):
+        for part, a, b in (("kind", ours.cell_type, theirs.cell_type), ("source", ours.source, theirs.source),
+                           ("tags", tags(ours), tags(theirs)),
+                           ("caption", ours.metadata.get("mystnb"), theirs.metadata.get("mystnb"))):  # fmt: skip
+            if a != b:
+                problems.append(f"{md.stem}, cell {number}: the {part} differs between the .md and the .ipynb")
+    code = [cell for cell in executed if cell.cell_type == "code"]
+    if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
+        problems.append(f"{ipynb.name} was not executed from its first cell to its last, in order")
+    if any(out.output_type == "error" for cell in code for out in cell.outputs):
+        problems.append(f"{ipynb.name} holds the output of an error")
+    if [cell.source for cell in text if "setup" in tags(cell)] != [setup_source()]:
+        problems.append(f"{md.name}: the set-up cell is not the one made from the address in _config.yml")
+    return problems
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("chapter", nargs="*", help="first letters of chapters, such as 04; all by default")
+    parser.add_argument("--check", action="store_true", help="compare each .md with its .ipynb and execute nothing")
+    options = parser.parse_args()
+    chosen = chapters(options.chapter)
+    if options.check:
+        problems = [problem for md in chosen for problem in pair_problems(md)]
+        print("\n".join(problems) or f"{len(chosen)} pairs in step")
+        sys.exit(bool(problems))
+    for md in chosen:
+        renew_setup(md)
+    if not options.chapter:
+        shutil.rmtree(NOTEBOOKS / "runs", ignore_errors=True)  # stored results come from this code, not an older run
+    for md in chosen:
+        execute(md)
+
+
+if __name__ == "__main__":
+    main()
