@@ -99,11 +99,11 @@ def execute(md):
         try:
             client.execute()
         except (CellExecutionError, DeadKernelError) as error:
-            done = [cell for cell in code if cell.execution_count]
-            first = done[-1].source.splitlines()[0] if done else ""
+            number = client.code_cells_executed
+            first = code[number - 1].source.splitlines()[0]
             reason = f"{error.ename}: {error.evalue}" if isinstance(error, CellExecutionError) else str(error)
             bar.close()
-            sys.exit(f"{md.stem} stopped in code cell {len(done)} ({first!r}) with {reason}\n"
+            sys.exit(f"{md.stem} stopped in code cell {number} ({first!r}) with {reason}\n"
                      f"{md.with_suffix('.ipynb').name} is left as it was")  # fmt: skip
     drop_dead_outputs(notebook)
     make_reproducible(notebook)
@@ -113,8 +113,21 @@ def execute(md):
     aside.replace(md.with_suffix(".ipynb"))
 
 
+def draw_cover(run_dir):
+    """The picture of the introduction and the README: samples of the training chapter's run, before, during, after."""
+    from dcgan_lib import Run, figures
+
+    samples = Run.load(run_dir).samples()
+    epochs = (0, len(samples) // 8, len(samples) - 1)
+    figure = figures.sample_grid(*samples[list(epochs)], titles=[f"epoch {epoch}" for epoch in epochs])
+    figure.savefig(ROOT / "book" / "_static" / "samples.png", dpi=150)
+
+
 def pair_problems(md):
-    """What differs between a chapter's text and its executed copy, as sentences; empty when they are in step."""
+    """What differs between a chapter's text and its executed copy, as sentences; empty when they are in step.
+
+    Of cells that differ only the first is named: after a cell too many all others differ as well.
+    """
     ipynb = md.with_suffix(".ipynb")
     if not ipynb.exists():
         return [f"{md.name} has no {ipynb.name}; `make notebooks` writes it"]
@@ -123,11 +136,12 @@ def pair_problems(md):
     if len(text) != len(executed):
         problems.append(f"{md.name} has {len(text)} cells, {ipynb.name} has {len(executed)}")
     for number, (ours, theirs) in enumerate(zip(text, executed), 1):
-        for part, a, b in (("kind", ours.cell_type, theirs.cell_type), ("source", ours.source, theirs.source),
-                           ("tags", tags(ours), tags(theirs)),
-                           ("caption", ours.metadata.get("mystnb"), theirs.metadata.get("mystnb"))):  # fmt: skip
-            if a != b:
-                problems.append(f"{md.stem}, cell {number}: the {part} differs between the .md and the .ipynb")
+        parts = {"kind": (ours.cell_type, theirs.cell_type), "source": (ours.source, theirs.source),
+                 "tags": (tags(ours), tags(theirs)),
+                 "caption": (ours.metadata.get("mystnb"), theirs.metadata.get("mystnb"))}  # fmt: skip
+        if differing := [part for part, (a, b) in parts.items() if a != b]:
+            problems.append(f"{md.stem}, cell {number}: {' and '.join(differing)} of the .md and the .ipynb differ")
+            break
     code = [cell for cell in executed if cell.cell_type == "code"]
     if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
         problems.append(f"{ipynb.name} was not executed from its first cell to its last, in order")
@@ -154,6 +168,8 @@ def main():
         shutil.rmtree(NOTEBOOKS / "runs", ignore_errors=True)  # stored results come from this code, not an older run
     for md in chosen:
         execute(md)
+    if not options.chapter:
+        draw_cover(NOTEBOOKS / "runs" / "digits" / "dcgan")
 
 
 if __name__ == "__main__":

@@ -94,7 +94,8 @@ def extract_features(discriminator, images, recipe, *, batch_size=256, progress=
     pixels = getattr(images, "images", images)
     expected = (discriminator.channels, discriminator.image_size, discriminator.image_size)
     if tuple(pixels.shape[1:]) != expected:
-        raise ValueError(f"images have shape {tuple(pixels.shape)}; this discriminator was made for (N, *{expected})")
+        raise ValueError(f"images have shape {tuple(pixels.shape)}; this discriminator was made for "
+                         f"(N, {', '.join(map(str, expected))})")  # fmt: skip
     if pixels.dtype != torch.uint8:
         raise TypeError(f"images are {pixels.dtype}; give the uint8 pixels, they are scaled here")
     size = feature_size(discriminator, recipe)

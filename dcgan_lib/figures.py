@@ -19,7 +19,7 @@ PAPER = "#fafaf7"
 STYLE = {
     "figure.facecolor": PAPER, "axes.facecolor": PAPER, "figure.dpi": 110, "font.size": 12, "axes.grid": True,
     "grid.color": "#dcdcd6", "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
-    "legend.frameon": False, "lines.linewidth": 1.8, "image.interpolation": "nearest",
+    "lines.linewidth": 1.8, "image.interpolation": "nearest",
 }  # fmt: skip
 
 
@@ -103,7 +103,7 @@ def _curves(history, lines, ylabel):
         axis.plot(steps, history[name], color=colour, alpha=0.22, linewidth=0.8)
         axis.plot(steps, _smooth(history[name], window), color=colour, linestyle=dashes, label=label)
     axis.set(xlabel=f"step (bold: mean over {window})", ylabel=ylabel, xlim=(1, max(2, len(steps))))
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, 1.22), ncols=len(lines))
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, 1.22), ncols=len(lines), frameon=False)
     return figure, axis
 
 
@@ -134,7 +134,7 @@ def feature_map_picture(image, maps, count=8):
     maps : list of Tensor of shape (maps, height, width)
         From `dcgan_lib.features.block_maps`, for this image. Each map is scaled to its own range.
     """
-    figure, axes = _subplots(len(maps), count + 1, figsize=(6.4, 0.78 * len(maps)), squeeze=False)
+    figure, axes = _subplots(len(maps), count + 1, figsize=(6.4, 0.95 * len(maps)), squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     axes[0, 0].imshow(_pixels(image[None])[0].squeeze(), cmap="gray", vmin=0, vmax=255)
@@ -142,7 +142,8 @@ def feature_map_picture(image, maps, count=8):
         for axis, one in zip(row[1:], block):
             axis.imshow(one.detach().numpy(), cmap="viridis")
     for number, (row, block) in enumerate(zip(axes, maps), 1):
-        row[1].set_title(f"block {number}: {len(block)} maps of {block.shape[1]}x{block.shape[2]}", fontsize=9, loc="left")
+        title = f"block {number}: {len(block)} maps of {block.shape[1]}x{block.shape[2]}"
+        row[1].set_title(title, fontsize=9, loc="left").set_in_layout(False)  # wider than its map, and may be
     return figure
 
 

@@ -136,7 +136,8 @@ class Discriminator(nn.Module):
         """Images (N, channels, H, W) in [-1, 1] to logits (N,); above 0 means "real"."""
         expected = (self.channels, self.image_size, self.image_size)
         if tuple(images.shape[1:]) != expected:
-            raise ValueError(f"images have shape {tuple(images.shape)}; this discriminator takes (N, *{expected})")
+            raise ValueError(f"images have shape {tuple(images.shape)}; this discriminator takes "
+                             f"(N, {', '.join(map(str, expected))})")  # fmt: skip
         x = images
         for block in self.blocks:
             x = block(x)

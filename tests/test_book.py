@@ -78,7 +78,7 @@ def test_every_link_inside_the_book_leads_to_a_page_and_to_a_place_on_it(book):
             goal = (file.parent / unquote(target.path)).resolve() if target.path else file
             assert goal.exists(), f"{file.name}: {link['href']}"
             if target.fragment and goal in places:
-                assert unquote(target.fragment) in places[goal] | {"top", "_sources"}, f"{file.name}: {link['href']}"
+                assert unquote(target.fragment) in places[goal], f"{file.name}: {link['href']}"
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)

@@ -72,11 +72,11 @@ def test_every_kind_of_difference_is_noticed(tmp_path):
 
     error = nbformat.v4.new_output("error", ename="ValueError", evalue="no", traceback=[])
     assert found(lambda book, code: None) == ""
-    assert "source differs" in found(edit_text)
-    assert "caption differs" in found(edit_caption)
+    assert ": source of" in found(edit_text)
+    assert ": caption of" in found(edit_caption)
     assert "set-up cell" in found(edit_setup)
-    assert "tags differs" in found(lambda book, code: code[1].metadata.update(tags=["other"]))
-    assert "kind differs" in found(lambda book, code: code[0].update(cell_type="raw"))
+    assert ": tags of" in found(lambda book, code: code[1].metadata.update(tags=["other"]))
+    assert ": kind of" in found(lambda book, code: code[0].update(cell_type="raw"))
     assert "cells" in found(lambda book, code: book.cells.pop())
     assert "not executed" in found(lambda book, code: code[-1].update(execution_count=None))
     assert "not executed" in found(lambda book, code: code[2].update(execution_count=99))
