@@ -60,7 +60,7 @@ class L2SVM(ClassifierMixin, BaseEstimator):
         positive = self.classes_[1:] if len(self.classes_) == 2 else self.classes_
         X, signs = torch.from_numpy(X), torch.from_numpy(2 * (y == positive[:, None]) - 1).float()
         if len(X) < X.shape[1]:
-            Z, back = _turned(X)
+            Z, back = turned(X)
             weights = self._minimise(Z, signs)
             self.coef_ = (back(weights[:, :-1]) @ X).numpy()
         else:
@@ -101,7 +101,7 @@ class L2SVM(ClassifierMixin, BaseEstimator):
         return self.classes_[(scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)]
 
 
-def _turned(X):
+def turned(X):
     """Images in a basis of their own, (n, n), and the way back from weights there to a mixture of the images.
 
     With the Gram matrix K = X X' = L L' the rows of L have the same lengths and angles as those of X. Weights v for L

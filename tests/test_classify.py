@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.preprocessing import StandardScaler
 
 from dcgan_lib import ImageSet, available_methods, classification_table, draw_per_class
-from dcgan_lib.classify import _matrices
+from dcgan_lib.classify import _matrices, _rbf_kernel
 
 FAST = [m for m in available_methods() if m != "small CNN"]
 
@@ -55,6 +56,12 @@ def test_scaling_looks_at_the_training_images_alone(pair):
     scaler = StandardScaler().fit(train.images.flatten(1).double().numpy())
     for images, matrix in zip(pair, matrices):
         np.testing.assert_allclose(matrix, scaler.transform(images.images.flatten(1).double().numpy()), atol=1e-3)
+
+
+def test_rbf_kernel_equals_scikit_learns():
+    A, B = (np.random.default_rng(i).normal(size=(20, 500)).astype(np.float32) for i in range(2))
+    for pair in ((A, B), (A, A)):
+        np.testing.assert_allclose(_rbf_kernel(*pair, 1e-3), rbf_kernel(*pair, 1e-3), rtol=1e-4)
 
 
 def test_the_callers_features_are_not_changed(pair):
