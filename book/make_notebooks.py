@@ -118,7 +118,7 @@ def draw_cover(run_dir):
     from dcgan_lib import Run, figures
 
     samples = Run.load(run_dir).samples()
-    epochs = (0, len(samples) // 8, len(samples) - 1)
+    epochs = (0, len(samples) // 4, len(samples) - 1)
     figure = figures.sample_grid(*samples[list(epochs)], titles=[f"epoch {epoch}" for epoch in epochs])
     figure.savefig(ROOT / "book" / "_static" / "samples.png", dpi=150)
 
