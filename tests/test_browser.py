@@ -79,6 +79,9 @@ def test_a_page_opens_without_trouble_and_draws_all_it_has(visit, path):
     formulas = page.locator("article .math")
     assert formulas.count() == page.locator("article .math mjx-container").count(), "a formula was not set"
     assert page.locator("mjx-merror, article .problematic").count() == 0
+    hidden = page.eval_on_selector_all(".cell_input pre", "all => all.filter(e => e.scrollWidth > e.clientWidth + 1)"
+                                       ".map(e => e.textContent)")  # fmt: skip
+    assert not hidden, f"this code runs out of its box: {hidden[0]}"
     # One header: the theme's own second one stays away.
     assert page.locator(".bd-header").count() == 0 or not page.locator(".bd-header").is_visible()
 
