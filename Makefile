@@ -1,11 +1,13 @@
 # `make book` and `make test` do everything, set-up included, on a machine with Python 3.11 or newer.
 #
-#   make book [PARAMS=params/NAME.yaml]   run the chapters with these parameters, render the book of that run
+#   make book [PARAMS=params/NAME.yaml] [ARGS="-p NAME VALUE ..."]
+#                                         run the chapters with these parameters, render the book of that run
 #   make test                             every test: the package, the book, a browser, the stored notebooks
 #   make notebooks [CHAPTERS="04 05"]     execute the chapters' texts anew: notebooks/*.md -> notebooks/*.ipynb
 #   make clean                            remove what builds and tests leave; runs/ and .venv stay
 
 PARAMS ?= params/digits.yaml
+ARGS ?=
 CHAPTERS ?=
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -16,7 +18,7 @@ USABLE := $(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 1
 .PHONY: book test notebooks clean browser
 
 book: $(READY)
-	$(PY) -m dcgan_lib.batch $(PARAMS)
+	$(PY) -m dcgan_lib.batch $(PARAMS) $(ARGS)
 	$(PY) book/build.py --notebooks runs/$(basename $(notdir $(PARAMS)))/notebooks
 
 # The stored notebooks are compared with a fresh run, so an older one must not be lying there.

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import yaml
 
+from dcgan_lib.data import available_datasets
 from dcgan_lib.results import environment, read_record, write_record
 
 
@@ -72,6 +73,11 @@ def check(path, values, known):
         if not fits(value, known[name]):
             raise Refused(f"{path}: {name} is {value!r}, a {type(value).__name__}; the chapters' own value is "
                           f"{known[name]!r}, a {type(known[name]).__name__}")  # fmt: skip
+    dataset, root = values.get("dataset", known.get("dataset")), values.get("root")
+    if dataset not in (None, *available_datasets()):
+        raise Refused(f"{path}: no data set is called {dataset!r}; there are {', '.join(available_datasets())}")
+    if dataset == "folder" and not (root and Path(root).is_dir()):
+        raise Refused(f"{path}: the data set 'folder' needs a root that exists; {root!r} is no folder (-p root PATH)")
 
 
 def plan(paths, overrides, chapters):

@@ -134,16 +134,17 @@ def feature_map_picture(image, maps, count=8):
     maps : list of Tensor of shape (maps, height, width)
         From `dcgan_lib.features.block_maps`, for this image. Each map is scaled to its own range.
     """
-    figure, axes = _subplots(len(maps), count + 1, figsize=(6.4, 0.95 * len(maps)), squeeze=False)
+    widths = [1, 0.2, *[1] * count]  # the image, a gap, the maps
+    figure, axes = _subplots(len(maps), count + 2, figsize=(6.4, 0.95 * len(maps)), squeeze=False, width_ratios=widths)
     for axis in axes.flat:
         axis.axis("off")
     axes[0, 0].imshow(_pixels(image[None])[0].squeeze(), cmap="gray", vmin=0, vmax=255)
-    for row, block in zip(axes, maps):
-        for axis, one in zip(row[1:], block):
-            axis.imshow(one.detach().numpy(), cmap="viridis")
     for number, (row, block) in enumerate(zip(axes, maps), 1):
-        title = f"block {number}: {len(block)} maps of {block.shape[1]}x{block.shape[2]}"
-        row[1].set_title(title, fontsize=9, loc="left").set_in_layout(False)  # wider than its map, and may be
+        for axis, one in zip(row[2:], block):
+            axis.imshow(one.detach().numpy(), cmap="viridis")
+        row[2].set_title(" ", fontsize=9)  # keeps the height of the words, which are wider than one map
+        words = f"block {number}: {len(block)} maps of {block.shape[1]}x{block.shape[2]}"
+        row[2].annotate(words, (0, 1.08), xycoords="axes fraction", fontsize=9).set_in_layout(False)
     return figure
 
 
