@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from dcgan_lib.device import default_device, has_bf16
 from dcgan_lib.randomness import rng
+from dcgan_lib.step import to_float
 from dcgan_lib.svm import L2SVM, turned
-from dcgan_lib.training import default_device, has_bf16, to_float
 
 C_GRID = (1e-5, 1e-4, 1e-3, 1e-2)  # for the linear SVM, on standardised features
 CHOOSE_C_ON = 5_000  # training images, at most

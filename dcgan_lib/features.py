@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import adaptive_max_pool2d, max_pool2d
 from tqdm import tqdm
 
-from dcgan_lib.training import to_float
+from dcgan_lib.step import to_float
 
 # name -> function from the list of the blocks' outputs, each (N, maps, height, width), to the list of kept maps
 RECIPES = {
@@ -118,3 +118,35 @@ def extract_features(discriminator, images, recipe, *, batch_size=256, progress=
     finally:
         discriminator.train(was_training)
     return matrix
+
+
+@torch.no_grad()
+def recalibrate_batchnorm(discriminator, images, *, batch_size=256):
+    """Replace BatchNorm's running statistics by averages over real images, in place.
+
+    In training they are running averages over real and generated batches alike; the program of Radford et al.
+    estimates them anew on real images before it extracts features.
+
+    Parameters
+    ----------
+    discriminator : Discriminator
+        Its weights and its mode stay as they are.
+    images : ImageSet, or uint8 Tensor of shape (N, C, H, W)
+    batch_size : int
+        Statistics are of whole batches of this size, or of all images where there are fewer; the mean of them counts.
+    """
+    pixels = getattr(images, "images", images)
+    device, was_training = next(discriminator.parameters()).device, discriminator.training
+    norms = [module for module in discriminator.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # every batch counts the same
+    discriminator.train()
+    try:
+        for start in range(0, max(1, len(pixels) - batch_size + 1), batch_size):
+            discriminator(to_float(pixels[start : start + batch_size].to(device)))
+    finally:
+        discriminator.train(was_training)
+        for norm, momentum in zip(norms, momenta):
+            norm.momentum = momentum

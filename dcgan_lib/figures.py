@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from dcgan_lib.models import layer_table
-from dcgan_lib.training import to_uint8
+from dcgan_lib.step import to_uint8
 
 GENERATOR, DISCRIMINATOR, FADED = "#c4570e", "#1f6aa5", "#8a8f98"
 PAPER = "#fafaf7"

@@ -132,16 +132,27 @@ class Discriminator(nn.Module):
         self.head = _layer(nn.Conv2d, widths[-1], 1, 4)
         _initialise(self, rng(seed, "discriminator weights"))
 
-    def forward(self, images):
-        """Images (N, channels, H, W) in [-1, 1] to logits (N,); above 0 means "real"."""
+    def forward(self, *batches):
+        """Images (N, channels, H, W) in [-1, 1] to logits (N,); above 0 means "real".
+
+        Several batches give as many tensors of logits, the same as one call after the other: they share the
+        convolutions, which is faster, but BatchNorm sees each batch alone.
+        """
         expected = (self.channels, self.image_size, self.image_size)
-        if tuple(images.shape[1:]) != expected:
-            raise ValueError(f"images have shape {tuple(images.shape)}; this discriminator takes "
-                             f"(N, {', '.join(map(str, expected))})")  # fmt: skip
-        x = images
-        for block in self.blocks:
-            x = block(x)
-        return self.head(x).flatten()
+        for images in batches:
+            if tuple(images.shape[1:]) != expected:
+                raise ValueError(f"images have shape {tuple(images.shape)}; this discriminator takes "
+                                 f"(N, {', '.join(map(str, expected))})")  # fmt: skip
+        if len(batches) == 1:
+            x = batches[0]
+            for block in self.blocks:
+                x = block(x)
+            return self.head(x).flatten()
+        sizes, x = [len(images) for images in batches], torch.cat(batches)
+        for layer in (layer for block in self.blocks for layer in block):
+            apart = isinstance(layer, nn.BatchNorm2d)
+            x = torch.cat([layer(part) for part in x.split(sizes)]) if apart else layer(x)
+        return self.head(x).flatten().split(sizes)
 
 
 def count_parameters(network):

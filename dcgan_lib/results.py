@@ -51,7 +51,7 @@ def environment():
     """Versions and device of this process, as a dict for a record."""
     import torch
 
-    from dcgan_lib.training import default_device
+    from dcgan_lib.device import default_device
 
     device = default_device()
     name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
@@ -63,7 +63,7 @@ def device_report():
     """One line for a reader: which device training will use, and what that means."""
     import torch
 
-    from dcgan_lib.training import default_device, has_bf16
+    from dcgan_lib.device import default_device, has_bf16
 
     device = default_device()
     precision = "bf16" if has_bf16(device) else "fp32"

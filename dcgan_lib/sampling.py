@@ -5,9 +5,15 @@ import torch
 from dcgan_lib.randomness import rng
 
 
-def latent(n, latent_dim=100, seed=0):
-    """n latent vectors from N(0, 1): float32 of shape (n, latent_dim), the same for the same seed."""
-    return torch.randn(n, latent_dim, generator=rng(seed, "latent"))
+def latent(n, latent_dim=100, seed=0, distribution="normal", purpose="latent"):
+    """n latent vectors: float32 of shape (n, latent_dim), the same for the same seed.
+
+    Each number is from N(0, 1), or with distribution="uniform" from [-1, 1], as in Radford et al.; draws for another
+    purpose are independent of these.
+    """
+    if distribution == "uniform":
+        return torch.rand(n, latent_dim, generator=rng(seed, purpose)) * 2 - 1
+    return torch.randn(n, latent_dim, generator=rng(seed, purpose))
 
 
 @torch.no_grad()

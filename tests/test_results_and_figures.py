@@ -6,7 +6,7 @@ import torch
 
 from dcgan_lib import Discriminator, device_report, environment, figures, published, read_record, to_float, write_record
 from dcgan_lib.features import block_maps
-from dcgan_lib.training import COLUMNS
+from dcgan_lib.run import COLUMNS
 
 
 def test_records_go_out_and_come_back(tmp_path):

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from dcgan_lib import Discriminator, Generator, Run, TrainConfig, sample, to_float, train, training_step
+from dcgan_lib import Discriminator, Generator, Run, TrainConfig, generate, latent, sample, to_float, train, training_step
 from dcgan_lib import training
-from dcgan_lib.training import COLUMNS, METRICS, to_uint8
+from dcgan_lib.run import COLUMNS, METRICS
+from dcgan_lib.step import to_uint8
 
 SMALL = TrainConfig(image_size=32, channels=1, width=8, batch_size=16, epochs=2, precision="fp32")
 
@@ -27,7 +28,7 @@ def same_weights(one, other):
 
 def textbook_step(generator, discriminator, opt_g, opt_d, real, z):
     """The step as the tutorials write it: sigmoid, BCELoss, labels of ones and zeros, D trained along in the G step."""
-    loss, ones, zeros = nn.BCELoss(), torch.ones(len(real)), torch.zeros(len(real))
+    loss, ones, zeros = nn.BCELoss(), real.new_ones(len(real)), real.new_zeros(len(real))
     discriminator.zero_grad()
     d_real = discriminator(real).sigmoid()
     loss_real = loss(d_real, ones)
@@ -45,21 +46,127 @@ def textbook_step(generator, discriminator, opt_g, opt_d, real, z):
     return [x.item() for x in (loss_real + loss_fake, loss_g, d_real.mean(), d_fake.mean(), d_again.mean())]
 
 
-@pytest.mark.parametrize("kernel_size", [4, 5])
-def test_step_equals_the_textbook_step(make_images, kernel_size):
-    images = to_float(make_images(64).images)
+def two_sides(dtype, kernel_size=4, **options):
+    """The same networks and optimizers twice: as the tutorials have them, and as `train` has them."""
     sides = []
-    for fused in (False, True):
-        g, d = Generator(32, 1, width=8, kernel_size=kernel_size), Discriminator(32, 1, 8, kernel_size)
-        sides.append((g, d, *(torch.optim.Adam(n.parameters(), 2e-4, (0.5, 0.999), fused=fused) for n in (g, d))))
-    stream = torch.Generator().manual_seed(0)
-    for _ in range(10):
-        real, z = images[torch.randperm(64, generator=stream)[:16]], torch.randn(16, 100, generator=stream)
-        torch.testing.assert_close(training_step(*sides[1], real, z), torch.tensor(textbook_step(*sides[0], real, z)),
-                                   rtol=1e-4, atol=1e-5)  # fmt: skip
-    for plain, ours in zip(sides[0][:2], sides[1][:2]):
+    for order, fused in ((torch.contiguous_format, False), (torch.channels_last, True)):
+        networks = Generator(32, 1, width=8, kernel_size=kernel_size), Discriminator(32, 1, 8, kernel_size)
+        networks = [network.to(dtype=dtype, memory_format=order) for network in networks]
+        adams = [torch.optim.Adam(n.parameters(), 2e-4, (0.5, 0.999), fused=fused, **options) for n in networks]
+        sides.append((*networks, *adams))
+    return sides
+
+
+def batches(make_images, steps, dtype):
+    images, stream = to_float(make_images(64).images), torch.Generator().manual_seed(0)
+    for _ in range(steps):
+        rows, z = torch.randperm(64, generator=stream)[:16], torch.randn(16, 100, generator=stream)
+        yield images[rows].to(dtype), z.to(dtype)
+
+
+@pytest.mark.parametrize("kernel_size", [4, 5])
+def test_fifty_steps_equal_the_textbook_loop(make_images, kernel_size):
+    """In float64, where rounding has no time to grow: two fp32 loops drift apart by it, however equal their code."""
+    textbook, ours = two_sides(torch.float64, kernel_size)
+    for real, z in batches(make_images, 50, torch.float64):
+        expected = torch.tensor(textbook_step(*textbook, real.contiguous(), z), dtype=torch.float64)
+        torch.testing.assert_close(training_step(*ours, real, z), expected, rtol=1e-5, atol=0)
+    for plain, fast in zip(textbook[:2], ours[:2]):
         for name, value in plain.state_dict().items():
-            torch.testing.assert_close(ours.state_dict()[name], value, rtol=1e-3, atol=1e-4, msg=name)
+            torch.testing.assert_close(fast.state_dict()[name], value, rtol=1e-5, atol=1e-9, msg=name)
+
+
+@pytest.mark.parametrize("kernel_size", [4, 5])
+def test_each_of_fifty_fp32_steps_equals_the_textbook_step(make_images, kernel_size):
+    """In fp32, both sides starting each step from the textbook's weights and optimizer states."""
+    textbook, ours = two_sides(torch.float32, kernel_size)
+    for real, z in batches(make_images, 50, torch.float32):
+        for theirs, mine in zip(textbook, ours):
+            state = theirs.state_dict()
+            mine.load_state_dict(state if isinstance(mine, nn.Module) else {**mine.state_dict(), "state": state["state"]})
+        expected = torch.tensor(textbook_step(*textbook, real.contiguous(), z))
+        torch.testing.assert_close(training_step(*ours, real, z), expected, rtol=1e-5, atol=1e-6)
+        for plain, fast in zip(textbook[:2], ours[:2]):
+            theirs, mine = (torch.cat([p.detach().flatten() for p in n.parameters()]) for n in (plain, fast))
+            assert (mine - theirs).norm() < 1e-4 * theirs.norm()
+
+
+def test_the_textbook_loop_with_the_options_of_other_programs(make_images):
+    """Label smoothing and weight decay against PyTorch's own losses and optimizer."""
+    textbook, ours = two_sides(torch.float64, weight_decay=1e-3)
+    for real, z in batches(make_images, 5, torch.float64):
+        generator, discriminator, opt_g, opt_d = textbook
+        loss, ones = nn.BCEWithLogitsLoss(), torch.ones(len(real), dtype=torch.float64)
+        fake = generator(z)
+        loss_d = loss(discriminator(real), 0.9 * ones) + loss(discriminator(fake.detach()), 0 * ones)
+        opt_d.zero_grad()
+        loss_d.backward()
+        opt_d.step()
+        loss_g = loss(discriminator(fake), ones)
+        opt_g.zero_grad()
+        loss_g.backward()
+        opt_g.step()
+        metrics = training_step(*ours, real, z, real_label=0.9)
+        torch.testing.assert_close(metrics[:2], torch.stack([loss_d, loss_g]).detach(), rtol=1e-9, atol=0)
+
+
+def test_several_batches_in_one_call_are_as_many_calls():
+    one, other = (Discriminator(32, 3, 8).double() for _ in range(2))
+    a, b = torch.randn(8, 3, 32, 32).double(), torch.randn(4, 3, 32, 32).double() + 1
+    together, apart = one(a, b), (other(a), other(b))
+    for x, y in zip(together, apart):
+        torch.testing.assert_close(x, y)
+    for name, value in other.state_dict().items():
+        torch.testing.assert_close(one.state_dict()[name], value, msg=name)
+
+
+def test_more_updates_of_d_use_other_images_and_latents(make_images, tmp_path, monkeypatch):
+    seen = []
+    step, early = training.training_step, training.discriminator_step
+    monkeypatch.setattr(training, "training_step", lambda *args: seen.append((args[4], args[5])) or step(*args))
+    monkeypatch.setattr(training, "discriminator_step", lambda *args: seen.append((args[2], args[3])) or early(*args))
+    run = run_small(make_images(), tmp_path, replace(SMALL, d_steps=3, epochs=1))
+    assert len(run.history["epoch"]) == 96 // 16 // 3 and len(seen) == 6
+    firsts = torch.cat([real for real, _ in seen])
+    assert len(torch.unique(firsts.flatten(1), dim=0)) == 96, "an image was seen twice in an epoch"
+
+
+def test_flips_mirror_half_of_the_images(make_images):
+    images = make_images(512)
+    plain, mirrored = (training._Batches(images, replace(SMALL, batch_size=512, flip=flip), torch.device("cpu")).at(0)[0]
+                       for flip in (False, True))  # fmt: skip
+    same = (plain == mirrored).flatten(1).all(dim=1)
+    assert 200 < same.sum() < 312
+    assert torch.equal(plain[~same].flip(3), mirrored[~same])
+
+
+def test_average_of_the_generator(make_images, tmp_path, monkeypatch):
+    """Against the definition, written out: after every step, average = decay * average + (1 - decay) * generator."""
+    step, expected = training.training_step, {}
+
+    def watched(generator, *args):
+        if not expected:
+            expected.update({name: value.clone() for name, value in generator.state_dict().items()})
+        metrics = step(generator, *args)
+        for name, value in generator.state_dict().items():
+            if value.is_floating_point():
+                expected[name] = 0.9 * expected[name] + 0.1 * value
+        return metrics
+
+    monkeypatch.setattr(training, "training_step", watched)
+    run = run_small(make_images(), tmp_path, replace(SMALL, ema=0.9))
+    for name, value in run.generator.state_dict().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-6)
+    assert torch.equal(run.samples()[-1], to_uint8(sample(run.generator, 64, SMALL.seed)))
+
+
+def test_uniform_latents(make_images, tmp_path):
+    z = latent(1000, 100, 0, "uniform")
+    assert -1 <= z.min() < -0.99 and 0.99 < z.max() <= 1 and abs(z.std() - 3**-0.5) < 0.01
+    run = run_small(make_images(), tmp_path, replace(SMALL, latents="uniform", epochs=1))
+    drawn = generate(run.generator, latent(64, 100, SMALL.seed, "uniform"))
+    assert torch.equal(run.samples()[-1], to_uint8(drawn))
 
 
 def test_what_a_run_leaves(make_images, tmp_path):
@@ -96,23 +203,27 @@ def test_finished_run_is_returned_as_it_is(make_images, tmp_path, monkeypatch):
     assert same_weights(run, run_small(make_images(), tmp_path))
 
 
-@pytest.mark.parametrize("after", [1, 6, 9])
-def test_interrupted_run_ends_with_the_same_weights(make_images, tmp_path, monkeypatch, after):
-    whole = run_small(make_images(), tmp_path / "whole")
+FULL = replace(SMALL, ema=0.9, flip=True, real_label=0.9, weight_decay=1e-5, latents="uniform")
+
+
+@pytest.mark.parametrize("after,number,config", [(1, signal.SIGINT, SMALL), (6, signal.SIGINT, FULL),
+                                                 (9, signal.SIGTERM, SMALL)])  # fmt: skip
+def test_interrupted_run_ends_with_the_same_weights(make_images, tmp_path, monkeypatch, after, number, config):
+    whole = run_small(make_images(), tmp_path / "whole", config)
     step, calls = training.training_step, []
 
     def interrupted_step(*args):
         calls.append(1)
         if len(calls) == after:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
         return step(*args)
 
     monkeypatch.setattr(training, "training_step", interrupted_step)
     with pytest.raises(KeyboardInterrupt, match=f"after step {after} of 12; the same call goes on"):
-        run_small(make_images(), tmp_path / "stopped")
+        run_small(make_images(), tmp_path / "stopped", config)
     with pytest.raises(FileNotFoundError, match="not finished"):
         Run.load(tmp_path / "stopped")
-    run = run_small(make_images(), tmp_path / "stopped")
+    run = run_small(make_images(), tmp_path / "stopped", config)
     assert len(calls) == 12 and same_weights(run, whole)
     for name in METRICS:
         assert list(run.history[name]) == list(whole.history[name])
@@ -158,6 +269,47 @@ def test_loss_that_is_no_number_stops_with_a_sentence(make_images, tmp_path):
     assert not (tmp_path / "weights.pt").exists()
 
 
+def test_what_the_curves_showed_is_said_and_the_last_good_state_stays(make_images, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "SAVE_EVERY", 0)
+    step, calls = training.training_step, []
+
+    def breaking_step(generator, *args):
+        calls.append(1)
+        metrics = step(generator, *args)
+        if len(calls) == 9:  # the loss of this step is still a number, the weights after it are not
+            generator.head[0].weight.data.fill_(float("nan"))
+        return metrics
+
+    monkeypatch.setattr(training, "training_step", breaking_step)
+    with pytest.raises(FloatingPointError, match="epoch 2: a .* is not a number. Before, over .* steps: loss_d .*d_real"):
+        run_small(make_images(), tmp_path)
+    assert torch.load(tmp_path / "checkpoint.pt")["step"] == 6, "the state after the first epoch"
+    monkeypatch.setattr(training, "training_step", step)
+    assert run_small(make_images(), tmp_path).history["epoch"][-1] == 2
+
+
+@pytest.mark.parametrize("metrics,words", [([1e-4, 9.0, 1.0, 0.0, 0.0], "tells every generated image from every real"),
+                                           ([1.386, 0.693, 0.5, 0.5, 0.5], "gives every image.*the same answer")])
+def test_a_discriminator_without_a_contest_stops_the_run(make_images, tmp_path, monkeypatch, metrics, words):
+    monkeypatch.setattr(training, "DEAD_AFTER", 6)
+    monkeypatch.setattr(training, "training_step", lambda *args: torch.tensor(metrics))
+    with pytest.raises(FloatingPointError, match=f"standstill in epoch 1: for 6 steps.*{words}.*loss_g {metrics[1]:.3g}"):
+        run_small(make_images(), tmp_path)
+
+
+def test_a_memory_too_small_names_a_batch_that_fits(make_images, tmp_path, monkeypatch):
+    step = training.training_step
+
+    def hungry_step(*args):
+        if len(args[4]) > 4:
+            raise torch.OutOfMemoryError("tried to allocate too much")
+        return step(*args)
+
+    monkeypatch.setattr(training, "training_step", hungry_step)
+    with pytest.raises(MemoryError, match="memory of cpu is too small for batch_size=16 .*too much.*; batch_size=4 fits"):
+        run_small(make_images(), tmp_path)
+
+
 def test_images_that_do_not_fit(make_images, tmp_path):
     with pytest.raises(ValueError, match="10 images, fewer than one batch of 16; choose a batch_size of at most 10"):
         run_small(make_images(10), tmp_path)
@@ -194,7 +346,8 @@ def test_no_run_here(tmp_path):
         Run.load(tmp_path)
 
 
-@pytest.mark.parametrize("wrong", [dict(precision="fp16"), dict(batch_size=1), dict(epochs=0), dict(batch_size=2.5)])
+@pytest.mark.parametrize("wrong", [dict(precision="fp16"), dict(batch_size=1), dict(epochs=0), dict(batch_size=2.5),
+                                   dict(d_steps=0), dict(latents="cauchy"), dict(ema=1.0), dict(real_label=2.0)])
 def test_configurations_that_make_no_sense(wrong):
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} is"):
         TrainConfig(**wrong)

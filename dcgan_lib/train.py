@@ -1,0 +1,70 @@
+"""Train one DCGAN from a parameter file, on one device or on many.
+
+    python -m dcgan_lib.train --params params/NAME.yaml [-p NAME VALUE ...] [--runs runs]
+    torchrun --nproc-per-node N -m dcgan_lib.train --params params/NAME.yaml
+
+The file is one of those that the chapters take, or has any other field of `TrainConfig`. The run lands in
+runs/NAME/dcgan, where the chapters of a batch run find it.
+
+This is a program, not a module to import: `dcgan_lib.train` is the function.
+"""
+
+import argparse
+import difflib
+import os
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import yaml
+
+from dcgan_lib import parallel
+from dcgan_lib.data import load_images
+from dcgan_lib.run import TrainConfig
+from dcgan_lib.training import train
+
+OF_THE_IMAGES = {"dataset", "root", "limit"}
+OF_THE_RUN = {field.name for field in fields(TrainConfig)} - {"channels"}  # the images decide that
+
+
+def read_parameters(path, overrides):
+    """(what the images need, what the run needs, names that training does not use)."""
+    values = yaml.safe_load(path.read_text()) or {}
+    values |= {name: yaml.safe_load(text) for name, text in overrides}
+    other = sorted(set(values) - OF_THE_IMAGES - OF_THE_RUN)
+    for name in other:
+        if near := difflib.get_close_matches(name, OF_THE_IMAGES | OF_THE_RUN, 1, cutoff=0.8):
+            raise ValueError(f"{path}: training has no parameter {name!r}; did you mean {near[0]}?")
+    return ({name: values[name] for name in OF_THE_IMAGES & set(values)},
+            {name: values[name] for name in OF_THE_RUN & set(values)}, other)  # fmt: skip
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m dcgan_lib.train", description=__doc__.splitlines()[0])
+    parser.add_argument("--params", type=Path, required=True, help="a YAML file such as params/digits.yaml")
+    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="overrides",
+                        help="a parameter, stronger than the file's own")  # fmt: skip
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the run folder goes (runs)")
+    parser.add_argument("--device", help="cuda, mps or cpu; by default the fastest")
+    options = parser.parse_args(arguments)
+    device = parallel.join(options.device) if "LOCAL_RANK" in os.environ else options.device
+    first = parallel.world()[0] == 0
+    try:
+        of_images, of_run, other = read_parameters(options.params, options.overrides)
+        if other and first:
+            print(f"not used in training: {', '.join(other)}")
+        images = load_images(of_images.pop("dataset", "digits"), size=of_run.get("image_size", 64), **of_images)
+        config = TrainConfig(channels=images.channels, **of_run)
+        run = train(images, config, options.runs / options.params.stem / "dcgan", device=device)
+        if first:
+            print(f"trained: {run.dir}")
+    except KeyboardInterrupt as reason:
+        sys.exit(f"\n{reason}" if first else 1)
+    except (ValueError, TypeError, OSError, MemoryError, FloatingPointError, yaml.YAMLError) as error:
+        sys.exit(str(error) if first else 1)
+    finally:
+        parallel.leave()
+
+
+if __name__ == "__main__":
+    main()
