@@ -47,7 +47,7 @@ draw, outcomes = random.Random(0), []
 for number in range(kills):
     run_dir = f"{folder}/killed{number}"
     pid = child(run_dir)
-    time.sleep(draw.uniform(0, took))
+    time.sleep(draw.uniform(0, 0.7 * took))
     os.kill(pid, signal.SIGKILL)
     killed = os.WIFSIGNALED(os.waitpid(pid, 0)[1])
     _, status = os.waitpid(child(run_dir), 0)
@@ -62,7 +62,7 @@ def test_kill_9_at_any_moment_changes_nothing(tmp_path):
     kills = int(os.environ.get("KILLS", 6))
     found = subprocess.run([sys.executable, "-c", KILLS, str(tmp_path), str(kills)], capture_output=True, text=True)
     assert found.stdout.endswith(f"{kills} of {kills} with the same weights\n"), found.stdout + found.stderr
-    assert int(found.stdout.splitlines()[-1].split()[0]) >= kills // 2, "most runs ended before they were killed"
+    assert int(found.stdout.splitlines()[-1].split()[0]) > kills // 2, "most runs ended before they were killed"
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def launch(tmp_path):
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(parameters))
 
     def start(runs, processes=None, *more):
-        torchrun = ["torch.distributed.run", "--nproc-per-node", str(processes), "--master-port", "0", "-m"]
+        torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m"]
         command = [sys.executable, "-m", *(torchrun if processes else []), "dcgan_lib.train",
                    "--params", str(tmp_path / "tiny.yaml"), "--runs", str(tmp_path / runs), "--device", "cpu", *more]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
