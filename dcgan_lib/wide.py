@@ -9,7 +9,9 @@ import torch
 from torch import nn
 from torch.nn.functional import pad
 
-MANY = 256  # maps on the picture's side, from which on the product is faster; below it is not
+MANY = 128  # maps on the picture's side, from which on the product is faster; below it is not
+
+AT_ONCE = 64  # images whose windows are written out together: they overlap, and take four times their pictures' memory
 
 
 def windows(pictures, kernel, stride, padding):
@@ -44,8 +46,10 @@ class _Convolution(torch.autograd.Function):
         # A transposed convolution goes from the places to the picture, so the two change sides.
         picture, places = (grad, x) if transposed else (x, grad)
         maps, kernel = weight.shape[1:3]
-        rows = places.permute(0, 2, 3, 1).reshape(-1, len(weight))
-        product = rows.t() @ windows(picture, kernel, stride, padding)
+        product = weight.new_zeros(len(weight), maps * kernel**2, dtype=torch.promote_types(grad.dtype, torch.float32))
+        for some, of_them in zip(places.permute(0, 2, 3, 1).split(AT_ONCE), picture.split(AT_ONCE)):
+            product += some.reshape(-1, len(weight)).t() @ windows(of_them, kernel, stride, padding)
+        product = product.to(weight.dtype)
         return grad_x, product.view(-1, kernel, kernel, maps).permute(0, 3, 1, 2), None
 
 
