@@ -10,6 +10,8 @@ import logging
 import torch
 from torch.nn.functional import softplus
 
+from dcgan_lib.models import Discriminator
+
 
 def to_float(images):
     """Pixels as the networks want them: uint8 0...255 to float32 in [-1, 1], any shape (singh, section 4)."""
@@ -37,10 +39,17 @@ def generated(generator, z, bf16=False):
         return generator(z)
 
 
+def judged(discriminator, real, fake):
+    """Logits of both batches: in one pass by a `Discriminator`, which keeps BatchNorm apart, in two by any other."""
+    if isinstance(getattr(discriminator, "module", discriminator), Discriminator):
+        return discriminator(real, fake)
+    return discriminator(real), discriminator(fake)
+
+
 def discriminator_step(discriminator, opt_d, real, fake, bf16=False, real_label=1.0):
     """One update of the discriminator, in place; returns the loss, and the logits of both batches."""
     with autocast(real, bf16):
-        real_logits, fake_logits = (full(logits) for logits in discriminator(real, fake.detach()))
+        real_logits, fake_logits = (full(logits) for logits in judged(discriminator, real, fake.detach()))
     # softplus(-x) is -log(sigmoid(x)): binary cross-entropy from logits, which cannot overflow. A label below 1
     # asks for some of the other answer, softplus(x), which is softplus(-x) + x.
     loss = (softplus(-real_logits) + (1 - real_label) * real_logits).mean() + softplus(fake_logits).mean()
