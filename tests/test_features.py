@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from dcgan_lib import Discriminator, available_recipes, extract_features, feature_size, to_float
+from dcgan_lib import Discriminator, available_recipes, extract_features, feature_size, recalibrate_batchnorm, to_float
 from dcgan_lib.features import block_maps
 
 
@@ -59,3 +59,29 @@ def test_bad_input(make_images):
         extract_features(discriminator, make_images(), "grid")
     with pytest.raises(TypeError, match="uint8"):
         extract_features(discriminator, torch.zeros(2, 1, 64, 64), "grid")
+
+
+def test_recalibrated_statistics_are_those_of_the_real_images(make_images):
+    discriminator, images = Discriminator(32, 1, width=8), make_images(96)
+    norms = [module for module in discriminator.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.running_mean += 5  # left over from generated images
+    weights = [p.clone() for p in discriminator.parameters()]
+    recalibrate_batchnorm(discriminator, images, batch_size=96)
+    assert discriminator.training and all(norm.momentum == 0.1 for norm in norms), "mode and momentum come back"
+    assert all(torch.equal(a, b) for a, b in zip(weights, discriminator.parameters()))
+    with torch.no_grad():
+        seen = discriminator.blocks[1][0](discriminator.blocks[0](to_float(images.images)))
+    torch.testing.assert_close(norms[0].running_mean, seen.mean((0, 2, 3)), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(norms[0].running_var, seen.var((0, 2, 3)), rtol=1e-4, atol=1e-6)
+    # With statistics of all images, evaluation mode does to them what training mode does.
+    discriminator.eval()
+    found = discriminator(to_float(images.images))
+    torch.testing.assert_close(found, discriminator.train()(to_float(images.images)), rtol=1e-2, atol=1e-3)
+
+
+def test_recalibration_weighs_whole_batches_alike(make_images):
+    one, other, images = Discriminator(32, 1, width=8), Discriminator(32, 1, width=8), make_images(70)
+    recalibrate_batchnorm(one, images, batch_size=32)
+    recalibrate_batchnorm(other, images.images[:64], batch_size=32)  # the last six are no batch
+    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values()))

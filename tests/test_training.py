@@ -12,7 +12,7 @@ from torch import nn
 from dcgan_lib import Discriminator, Generator, Run, TrainConfig, generate, latent, sample, to_float, train, training_step
 from dcgan_lib import training
 from dcgan_lib.run import COLUMNS, METRICS
-from dcgan_lib.step import to_uint8
+from dcgan_lib.step import Graphed, to_uint8
 
 SMALL = TrainConfig(image_size=32, channels=1, width=8, batch_size=16, epochs=2, precision="fp32")
 
@@ -363,3 +363,64 @@ def test_gpu_run_equals_the_cpu_run_at_first(make_images, tmp_path):
     gpu = train(make_images(), replace(SMALL, epochs=1), tmp_path / "gpu", device="cuda", progress=False)
     for name in METRICS:
         assert gpu.history[name][0] == pytest.approx(cpu.history[name][0], rel=1e-3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+def test_one_graph_trains_what_single_launches_train(make_images, tmp_path, monkeypatch):
+    config = replace(SMALL, ema=0.9, flip=True, d_steps=2)
+    graphed = train(make_images(), config, tmp_path / "graphed", device="cuda", progress=False)
+    monkeypatch.setattr(training, "Graphed", lambda step: step)
+    single = train(make_images(), config, tmp_path / "single", device="cuda", progress=False)
+    for name in METRICS:
+        assert graphed.history[name] == pytest.approx(single.history[name], rel=1e-2), name
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+def test_a_gpu_too_small_names_a_batch_that_fits(make_images, tmp_path):
+    free = torch.cuda.mem_get_info()[0]
+    taken = torch.empty(free - 2**30, dtype=torch.uint8, device="cuda")
+    images = make_images(4096, size=64, channels=3)
+    config = TrainConfig(image_size=64, width=128, batch_size=4096, epochs=1)
+    with pytest.raises(MemoryError, match="batch_size=4096 .*; batch_size=[0-9]+ fits"):
+        train(images, config, tmp_path, device="cuda", progress=False)
+    del taken
+
+
+class FakeGraph:
+    """Stands in for CUDA's graphs on a machine without them: what is recorded is called again."""
+
+    def __init__(self, fails=False):
+        self.fails = fails
+
+    def __call__(self, graph):
+        return self
+
+    def __enter__(self):
+        if self.fails:
+            raise RuntimeError("operation not permitted when stream is capturing\nmore words")
+
+    def __exit__(self, *_):
+        return False
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_step_is_captured_once_and_falls_back_where_it_cannot_be(monkeypatch, caplog, fails):
+    replays, seen = [], []
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: type("Graph", (), {"replay": lambda self: replays.append(1)})())
+    monkeypatch.setattr(torch.cuda, "graph", FakeGraph(fails))
+    monkeypatch.setattr(Graphed, "_aside", lambda self, *inputs: self.step(*inputs))
+
+    def step(x):
+        seen.append(x)
+        return x + 1
+
+    graphed = Graphed(step)
+    for number in range(6):
+        graphed(torch.full((2,), float(number)))
+    if fails:
+        assert len(seen) == 6 and not replays
+        assert [record.message for record in caplog.records] == [
+            "no CUDA graph (operation not permitted when stream is capturing); steps are launched one by one"]
+    else:
+        assert len(seen) == Graphed.WARM_UP + 1 and len(replays) == 3
+        assert torch.equal(seen[-1], torch.full((2,), 5.0)), "the last batch is in the captured buffer"
