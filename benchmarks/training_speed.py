@@ -148,37 +148,32 @@ def one_process(device, rounds, shapes):
 
 
 def textbook_process(root, size, kernel, steps):
-    """A whole textbook program: ImageFolder, a DataLoader with two workers, the loop."""
+    """A textbook program: ImageFolder, a DataLoader with two workers, the loop."""
     from torchvision import datasets, transforms
 
     device = machine.default_device()
     recipe = transforms.Compose([transforms.Resize(size), transforms.CenterCrop(size), transforms.ToTensor(),
                                  transforms.Normalize((0.5,) * 3, (0.5,) * 3)])  # fmt: skip
     loader = torch.utils.data.DataLoader(datasets.ImageFolder(root, recipe), BATCH, shuffle=True, num_workers=2,
-                                         drop_last=True)  # fmt: skip
-    given, done, start = players(size, kernel, device), 0, None
+                                         drop_last=True, persistent_workers=True)  # fmt: skip
+    given, done = players(size, kernel, device), 0
     while done < steps:
         for real, _ in loader:
             textbook_step(*given, real.to(device), torch.randn(BATCH, 100, device=device))
             done += 1
-            if done == 3:
-                start = time.perf_counter()
             if done == steps:
                 break
-    return (steps - 3) * BATCH / (time.perf_counter() - start)
 
 
 def our_process(root, size, kernel, steps):
-    """`train` on the same folder: its own clock, without the first reading of the metrics."""
-    from dcgan_lib import load_images, training
+    """Ours: decode into a new cache, then `train` with its pictures and checkpoints."""
+    from dcgan_lib import load_images
 
-    training.READ_EVERY = 3
     images = load_images("folder", root=root, size=size)
     with tempfile.TemporaryDirectory() as folder:
-        epochs = max(1, steps // (len(images) // BATCH))
-        config = TrainConfig(image_size=size, width=WIDTH, kernel_size=kernel, batch_size=BATCH, epochs=epochs)
-        speeds = train(images, config, folder, progress=False).history["images_per_second"][3:]
-    return len(speeds) / (1 / speeds).sum()
+        config = TrainConfig(image_size=size, width=WIDTH, kernel_size=kernel, batch_size=BATCH,
+                             epochs=steps // (len(images) // BATCH))  # fmt: skip
+        train(images, config, folder, progress=False)
 
 
 def write_pictures(folder, size, count):
@@ -199,11 +194,11 @@ def whole_processes(rounds, shapes, steps):
     for size, kernel in shapes:
         found = {"textbook": [], "ours": []}
         with tempfile.TemporaryDirectory() as folder:
-            write_pictures(Path(folder), size, 8 * BATCH)
-            for _ in range(rounds):
+            write_pictures(Path(folder), size, steps * BATCH)  # one epoch
+            for number in range(rounds):
                 for name in found:
                     command = [sys.executable, __file__, "--one", name, folder, str(size), str(kernel), str(steps)]
-                    environment = {**os.environ, "DCGAN_LIB_HOME": folder}
+                    environment = {**os.environ, "DCGAN_LIB_HOME": f"{folder}/cache{number}"}  # decoded every time
                     output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
                     found[name].append(json.loads(output.splitlines()[-1]))
         ratio = median(b[0] / a[0] for a, b in zip(found["textbook"], found["ours"]))
@@ -228,7 +223,9 @@ def main():
     if options.one:
         name, root, *numbers = options.one
         program = textbook_process if name == "textbook" else our_process
-        speed = program(f"{root}/train" if name == "textbook" else root, *map(int, numbers))
+        start = time.perf_counter()  # from the first file that is opened to the last step
+        program(f"{root}/train" if name == "textbook" else root, *map(int, numbers))
+        speed = int(numbers[-1]) * BATCH / (time.perf_counter() - start)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         if torch.cuda.is_available():
             memory = torch.cuda.max_memory_allocated() / 2**20

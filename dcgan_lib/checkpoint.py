@@ -1,5 +1,6 @@
 """Files that are either whole or not there: write beside, flush to the disk, rename."""
 
+import io
 import os
 import pickle
 from pathlib import Path
@@ -28,7 +29,9 @@ def write_atomically(path, write):
 
 def save(path, state):
     """Save a dict of tensors, numbers and strings."""
-    write_atomically(path, lambda file: torch.save(state, file))
+    whole = io.BytesIO()  # torch.save answers a full disk with an error of its own, about positions in a file
+    torch.save(state, whole)
+    write_atomically(path, lambda file: file.write(whole.getbuffer()))
 
 
 def load(path):

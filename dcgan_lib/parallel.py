@@ -5,6 +5,7 @@ number of devices does not change what is trained; gradients are averaged by Dis
 """
 
 import os
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -15,13 +16,22 @@ from torch.nn.parallel import DistributedDataParallel
 
 def join(device=None):
     """Enter the group of processes that torchrun started; returns the device of this one."""
-    number = int(os.environ["LOCAL_RANK"])
+    number, patience = int(os.environ["LOCAL_RANK"]), timedelta(hours=12)  # the first may decode images for long
     if device == "cpu" or not torch.cuda.is_available():
-        dist.init_process_group("gloo")
+        dist.init_process_group("gloo", timeout=patience)
         return "cpu"
+    if number >= torch.cuda.device_count():
+        raise ValueError(f"there are {torch.cuda.device_count()} GPUs here, fewer than processes; start one for each")
     torch.cuda.set_device(number)
-    dist.init_process_group("nccl")
+    dist.init_process_group("nccl", timeout=patience)
     return f"cuda:{number}"
+
+
+def check_joined():
+    """Refuse to train in a process of torchrun's that has not joined the others: each would train for itself."""
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not dist.is_initialized():
+        raise RuntimeError("torchrun started several processes, but none has joined the others: call "
+                           "dcgan_lib.parallel.join() first")  # fmt: skip
 
 
 def leave():

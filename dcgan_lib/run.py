@@ -167,6 +167,8 @@ def refuse_another_run(run_dir, setting, resume):
         return
     if not resume:
         raise FileExistsError(f"{run_dir} holds a run already; choose another folder, or resume=True to go on")
+    if not any((run_dir / name).exists() for name in ("checkpoint.pt", "weights.pt")):
+        return  # nothing was trained yet
     theirs = read_setting(run_dir)
     defaults = {field.name: field.default for field in fields(TrainConfig)}  # of a field younger than the run
     differing = [f"{part}.{name}: {there!r} there, {value!r} here"

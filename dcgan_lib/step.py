@@ -63,13 +63,15 @@ def generator_step(discriminator, opt_g, fake, bf16=False):
     """One update of the generator, in place, from a generated batch with its graph; returns the loss and the logits."""
     discriminator = getattr(discriminator, "module", discriminator)  # no gradients of D, so none to average
     discriminator.requires_grad_(False)  # G needs the gradient through D, not D's own: 8% less work
-    with autocast(fake, bf16):
-        logits = full(discriminator(fake))
-    loss = softplus(-logits).mean()
-    opt_g.zero_grad(set_to_none=True)
-    loss.backward()
-    opt_g.step()
-    discriminator.requires_grad_(True)
+    try:
+        with autocast(fake, bf16):
+            logits = full(discriminator(fake))
+        loss = softplus(-logits).mean()
+        opt_g.zero_grad(set_to_none=True)
+        loss.backward()
+        opt_g.step()
+    finally:
+        discriminator.requires_grad_(True)
     return loss, logits
 
 
@@ -113,7 +115,7 @@ class Graphed:
     WARM_UP = 3
 
     def __init__(self, step):
-        self.step, self.calls, self.graph = step, 0, None
+        self.step, self.calls, self.graph, self.stream = step, 0, None, None
 
     def __call__(self, *inputs):
         self.calls += 1
@@ -129,11 +131,11 @@ class Graphed:
         return self.output.clone()  # the next replay writes over it
 
     def _aside(self, *inputs):
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
+        self.stream = self.stream or torch.cuda.Stream()
+        self.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.stream):
             output = self.step(*inputs)
-        torch.cuda.current_stream().wait_stream(stream)
+        torch.cuda.current_stream().wait_stream(self.stream)
         return output
 
     def _capture(self, inputs):

@@ -47,20 +47,24 @@ def main(arguments=None):
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the run folder goes (runs)")
     parser.add_argument("--device", help="cuda, mps or cpu; by default the fastest")
     options = parser.parse_args(arguments)
-    device = parallel.join(options.device) if "LOCAL_RANK" in os.environ else options.device
-    first = parallel.world()[0] == 0
+    first = os.environ.get("RANK", "0") == "0"
     try:
+        device = parallel.join(options.device) if "LOCAL_RANK" in os.environ else options.device
         of_images, of_run, other = read_parameters(options.params, options.overrides)
         if other and first:
             print(f"not used in training: {', '.join(other)}")
+        if not first:
+            parallel.wait()  # the first downloads and decodes, the others find it done
         images = load_images(of_images.pop("dataset", "digits"), size=of_run.get("image_size", 64), **of_images)
+        if first:
+            parallel.wait()
         config = TrainConfig(channels=images.channels, **of_run)
         run = train(images, config, options.runs / options.params.stem / "dcgan", device=device)
         if first:
             print(f"trained: {run.dir}")
     except KeyboardInterrupt as reason:
         sys.exit(f"\n{reason}" if first else 1)
-    except (ValueError, TypeError, OSError, MemoryError, FloatingPointError, yaml.YAMLError) as error:
+    except (ValueError, TypeError, RuntimeError, OSError, MemoryError, FloatingPointError, yaml.YAMLError) as error:
         sys.exit(str(error) if first else 1)
     finally:
         parallel.leave()

@@ -1,9 +1,10 @@
 """Training: the loop around the step. It can be stopped at any moment, by anyone, and ends with the same weights."""
 
+import os
 import signal
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,16 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None
+
 from dcgan_lib import checkpoint, parallel
 from dcgan_lib.device import default_device, has_bf16, keep_freed_memory
 from dcgan_lib.randomness import rng
 from dcgan_lib.run import COLUMNS, GRID, METRICS, Run
-from dcgan_lib.run import refuse_another_run, setting_of, write_history, write_samples, write_setting
+from dcgan_lib.run import read_setting, refuse_another_run, setting_of, write_history, write_samples, write_setting
 from dcgan_lib.sampling import generate, latent
 from dcgan_lib.step import Graphed, discriminator_step, generated, to_float, training_step
 from dcgan_lib.wide import use_matrix_products
@@ -64,28 +70,35 @@ def train(images, config, run_dir, *, device=None, resume=True, progress=True):
         After Ctrl-C or SIGTERM, once the step in hand is saved.
     """
     run_dir, device = Path(run_dir), torch.device(device or default_device())
+    parallel.check_joined()
     _check(images, config)
     setting = setting_of(images, config, device)
     refuse_another_run(run_dir, setting, resume)
-    saved = run_dir / "checkpoint.pt"
-    state = checkpoint.load(saved) if saved.exists() else None
-    total = config.epochs * steps_per_epoch(images, config)
-    if state and state["step"] == total and (run_dir / "weights.pt").exists():
-        return Run.load(run_dir)
+    weights, saved = run_dir / "weights.pt", run_dir / "checkpoint.pt"
+    if weights.exists():
+        if read_setting(run_dir)["config"]["epochs"] == config.epochs:
+            return Run.load(run_dir)
+        if not saved.exists():
+            raise ValueError(f"{run_dir} is finished and has no checkpoint.pt from which more epochs could go on; "
+                             "choose another folder")  # fmt: skip
+    config.networks()  # refuses what cannot be built, before anything is written
     keep_freed_memory()
     parallel.wait()  # until all have looked at the folder, before one changes it
-    if parallel.world()[0] == 0:
-        write_setting(run_dir, setting)
-        (run_dir / "weights.pt").unlink(missing_ok=True)  # of fewer epochs
     full = None
-    try:
-        _loop(images, config, run_dir, device, state, total, progress)
-    except torch.OutOfMemoryError as error:
-        full = str(error).splitlines()[0]
+    with _only_writer(run_dir) if parallel.world()[0] == 0 else nullcontext():
+        if parallel.world()[0] == 0:
+            weights.unlink(missing_ok=True)  # of fewer epochs; they are in the checkpoint as well
+            write_setting(run_dir, setting)
+        state = checkpoint.load(saved) if saved.exists() else None
+        try:
+            with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+                _loop(images, config, run_dir, device, state, progress)
+        except torch.OutOfMemoryError as error:
+            full = str(error).splitlines()[0]
+        parallel.wait()  # until the weights are written
     if full:  # outside of the `except`, which would keep the failed step's tensors alive
         raise MemoryError(f"the memory of {device} is too small for batch_size={config.batch_size} "
-                          f"({full}); {_size_that_fits(config, device)}")  # fmt: skip
-    parallel.wait()  # until the weights are written
+                          f"({full}); {_size_that_fits(images, config, device)}")  # fmt: skip
     return Run.load(run_dir)
 
 
@@ -94,8 +107,27 @@ def steps_per_epoch(images, config):
     return len(images) // (config.batch_size * config.d_steps)
 
 
-def _loop(images, config, run_dir, device, state, total, progress):
-    writes = parallel.world()[0] == 0
+@contextmanager
+def _only_writer(run_dir):
+    """Hold the run folder, so that no second program trains in it; the system lets go of it even after kill -9."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    folder = os.open(run_dir, os.O_RDONLY)
+    try:
+        if fcntl:
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(f"another program is training in {run_dir}; wait for it, end it, or choose another "
+                                 "folder") from None  # fmt: skip
+        for part in run_dir.glob(".*.part"):  # of a program that was killed while it wrote
+            part.unlink()
+        yield
+    finally:
+        os.close(folder)
+
+
+def _loop(images, config, run_dir, device, state, progress):
+    writes, total = parallel.world()[0] == 0, config.epochs * steps_per_epoch(images, config)
     players, batches = _Players(config, device), _Batches(images, config, device)
     history, start = torch.empty(0, len(COLUMNS), dtype=torch.float64), 0
     if state:
@@ -107,10 +139,14 @@ def _loop(images, config, run_dir, device, state, total, progress):
     per_epoch, images_per_step = steps_per_epoch(images, config), config.batch_size * config.d_steps
     unread, clock, saved_at = [], time.perf_counter(), time.monotonic()
 
+    def left():
+        saved = (run_dir / "checkpoint.pt").exists()
+        return f"The last checkpoint in {run_dir} is from before." if saved else f"Nothing was saved in {run_dir} yet."
+
     def read():
         """Fetch the metrics of the last steps; stop if they say that training has come to its end."""
         nonlocal history, clock
-        rows = parallel.mean(torch.stack(unread)).double().cpu()
+        rows = parallel.mean(torch.stack(unread)).cpu().double()
         seconds, clock = time.perf_counter() - clock, time.perf_counter()
         speed = len(rows) * images_per_step / seconds
         epochs = torch.arange(len(history), len(history) + len(rows)) // per_epoch + 1
@@ -118,18 +154,19 @@ def _loop(images, config, run_dir, device, state, total, progress):
         unread.clear()
         bar.set_postfix_str(f"loss D {rows[-1, 0]:.2f}, G {rows[-1, 1]:.2f}, {speed:.0f} images/s", refresh=False)
         if trouble := _trouble(history, config):
-            raise FloatingPointError(f"{trouble} The last checkpoint in {run_dir} is from before.")
+            raise FloatingPointError(f"{trouble} {left()}")
 
     def save():
         if not players.finite():
-            raise FloatingPointError(f"{_not_a_number(history, 'weight', config)} The last checkpoint in {run_dir} is from before.")
+            raise FloatingPointError(f"{_not_a_number(history, 'weight', config)} {left()}")
         if writes:
             checkpoint.save(run_dir / "checkpoint.pt", {**players.state(), "step": len(history), "history": history})
             write_history(run_dir, history)
 
     bar = tqdm(total=total, initial=start, disable=not (progress and writes), unit="step", mininterval=0.5,
                dynamic_ncols=True)  # fmt: skip
-    exact = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=config.precision != "fp32")
+    exact = torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=torch.backends.cudnn.deterministic,
+                                       allow_tf32=config.precision != "fp32")  # fmt: skip
     with bar, exact, _interrupts_deferred() as interrupted:
         for step in range(start, total):
             epoch, position = divmod(step, per_epoch)
@@ -137,8 +174,9 @@ def _loop(images, config, run_dir, device, state, total, progress):
             unread.append(advance(*batches.at(step)))
             bar.update()
             epoch_ends = position == per_epoch - 1
-            alone = not players.shared  # several processes stop together, when they meet to read
-            if not (epoch_ends or len(unread) == READ_EVERY or (alone and interrupted)):
+            # Several processes stop together; on GPUs, where to ask is to wait, only when they meet to read.
+            now = bool(interrupted) if not players.shared else device.type == "cpu" and parallel.everywhere(interrupted)
+            if not (epoch_ends or len(unread) == READ_EVERY or now):
                 continue
             read()
             stop = parallel.everywhere(interrupted)
@@ -150,8 +188,9 @@ def _loop(images, config, run_dir, device, state, total, progress):
             if stop:
                 raise KeyboardInterrupt(f"stopped after step {step + 1} of {total}; the same call goes on from there")
             clock = time.perf_counter()  # pictures and checkpoints are not training time
-    if writes:
-        checkpoint.save(run_dir / "weights.pt", players.weights())
+        if writes:
+            write_history(run_dir, history)  # again, after a kill between checkpoint and history
+            checkpoint.save(run_dir / "weights.pt", players.weights())
 
 
 class _Players:
@@ -244,14 +283,20 @@ class _Batches:
             self.order, self.epoch = torch.randperm(len(self.pixels), generator=stream).to(self.pixels.device), epoch
         for update in range(config.d_steps):
             start = (position * config.d_steps + update) * config.batch_size
-            real = self.pixels[self.mine(self.order[start : start + config.batch_size])].to(self.device)
+            real = self.there(self.pixels[self.mine(self.order[start : start + config.batch_size])])
             number = step * config.d_steps + update
             if config.flip:
                 mirrored = torch.rand(config.batch_size, generator=rng(config.seed, f"flips {number}")) < 0.5
-                real = torch.where(self.mine(mirrored).to(self.device)[:, None, None, None], real.flip(2), real)
+                real = torch.where(self.there(self.mine(mirrored))[:, None, None, None], real.flip(2), real)
             z = latent(config.batch_size, config.latent_dim, config.seed, config.latents, f"latent {number}")
-            found += [to_float(real).permute(0, 3, 1, 2), self.mine(z).to(self.device)]
+            found += [to_float(real).permute(0, 3, 1, 2), self.there(self.mine(z))]
         return found
+
+    def there(self, tensor):
+        """On the device; to a GPU without waiting for it."""
+        if self.device.type != "cuda" or tensor.is_cuda:
+            return tensor.to(self.device)
+        return tensor.pin_memory().to(self.device, non_blocking=True)
 
     def mine(self, batch):
         """This process's share of a batch."""
@@ -297,7 +342,8 @@ def _trouble(history, config):
     if len(recent) < DEAD_AFTER:
         return None
     loss_d, d_real, d_fake = recent[:, 0], recent[:, 2], recent[:, 3]
-    if (loss_d < 1e-3).all():
+    p = torch.tensor([config.real_label, 1 - config.real_label])
+    if (loss_d < 1e-3 - torch.xlogy(p, p).sum()).all():  # the least that these labels allow, and a little
         verdict = "tells every generated image from every real one"
     elif ((d_real - d_fake).abs() < 1e-4).all():
         verdict = "gives every image, real or generated, the same answer"
@@ -308,9 +354,11 @@ def _trouble(history, config):
             "cure it.")  # fmt: skip
 
 
-def _size_that_fits(config, device):
-    """In words, the largest batch, by halving, of which a whole step fits."""
-    size = config.batch_size // 2
+def _size_that_fits(images, config, device):
+    """In words, the largest batch, by halving, of which a whole step fits beside the images."""
+    if parallel.world()[1] > 1:
+        return "choose a smaller batch_size"  # a trial would need every process
+    resident, size = _Batches(images, config, device), config.batch_size // 2
     while size >= 2:
         try:
             players = _Players(replace(config, batch_size=size, d_steps=1), device)

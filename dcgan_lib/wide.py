@@ -72,6 +72,10 @@ class _ConvTranspose2d(nn.ConvTranspose2d):
 def use_matrix_products(network):
     """Make the wide layers of a network compute their weight gradients in this way, in place."""
     for layer in network.modules():
+        if not isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+            continue
+        if layer.bias is not None or layer.groups > 1 or layer.dilation != (1, 1) or layer.padding_mode != "zeros":
+            continue  # none of ours
         if type(layer) is nn.Conv2d and layer.in_channels >= MANY:
             layer.__class__ = _Conv2d
         elif type(layer) is nn.ConvTranspose2d and layer.out_channels >= MANY:

@@ -3,10 +3,12 @@
 import hashlib
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +18,7 @@ from dcgan_lib import Run
 
 # A parent that forks a child for each training, so that PyTorch is imported once; it trains nothing itself.
 KILLS = """
-import hashlib, os, random, signal, sys, time
+import hashlib, itertools, os, random, signal, sys, time
 import torch
 from dcgan_lib import ImageSet, TrainConfig, train, training
 
@@ -24,27 +26,51 @@ training.READ_EVERY, training.SAVE_EVERY = 3, 0  # a checkpoint nearly always in
 folder, kills = sys.argv[1], int(sys.argv[2])
 pixels = torch.randint(0, 256, (96, 32, 32, 1), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 images = ImageSet(pixels.permute(0, 3, 1, 2), None, (), "noise", "noise", [])
-config = TrainConfig(image_size=32, channels=1, width=8, batch_size=16, epochs=8, ema=0.9, flip=True, precision="fp32")
+config = TrainConfig(image_size=32, channels=1, width=8, batch_size=16, epochs=int(sys.argv[3]), ema=0.9, flip=True, precision="fp32")
 
 
-def child(run_dir):
+def child(run_dir, dies_at=None):
+    # A training in a process of its own, which kills itself before the n-th change of the folder.
     pid = os.fork()
     if not pid:
         torch.set_num_threads(1)
+        if dies_at is not None:
+            calls = []
+
+            def deadly(change):
+                def changed(*args, **kwargs):
+                    calls.append(1)
+                    if len(calls) == dies_at:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    change(*args, **kwargs)
+                return changed
+
+            os.replace, os.unlink = deadly(os.replace), deadly(os.unlink)
         train(images, config, run_dir, device="cpu", progress=False)
         os._exit(0)
     return pid
 
 
 def digest(run_dir):
-    return hashlib.sha256(open(run_dir + "/weights.pt", "rb").read()).hexdigest()
+    # Of the weights, and of the history without its last column, the speed.
+    lines = open(run_dir + "/history.csv").read().splitlines()
+    metrics = "".join(line.rpartition(",")[0] for line in lines).encode()
+    return hashlib.sha256(open(run_dir + "/weights.pt", "rb").read() + metrics).hexdigest()
 
 
 start = time.monotonic()
 os.waitpid(child(folder + "/whole"), 0)
 took = time.monotonic() - start
 draw, outcomes = random.Random(0), []
-for number in range(kills):
+if not kills:  # at every change of the folder, just before it
+    for n in itertools.count(1):
+        run_dir = f"{folder}/at{n}"
+        if not os.WIFSIGNALED(os.waitpid(child(run_dir, n), 0)[1]):
+            break
+        _, status = os.waitpid(child(run_dir), 0)
+        outcomes.append((True, status, digest(run_dir) == digest(folder + "/whole")))
+    kills = len(outcomes)
+for number in range(kills if not outcomes else 0):
     run_dir = f"{folder}/killed{number}"
     pid = child(run_dir)
     time.sleep(draw.uniform(0, 0.7 * took))
@@ -58,11 +84,25 @@ print(sum(killed for killed, _, _ in outcomes), "killed;",
 """
 
 
+def trainings(folder, kills, epochs):
+    command = [sys.executable, "-c", KILLS, str(folder), str(kills), str(epochs)]
+    found = subprocess.run(command, capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout + found.stderr
+    return found.stdout.splitlines()[-1]
+
+
 def test_kill_9_at_any_moment_changes_nothing(tmp_path):
     kills = int(os.environ.get("KILLS", 6))
-    found = subprocess.run([sys.executable, "-c", KILLS, str(tmp_path), str(kills)], capture_output=True, text=True)
-    assert found.stdout.endswith(f"{kills} of {kills} with the same weights\n"), found.stdout + found.stderr
-    assert int(found.stdout.splitlines()[-1].split()[0]) > kills // 2, "most runs ended before they were killed"
+    said = trainings(tmp_path, kills, 8)
+    assert said.endswith(f"{kills} of {kills} with the same weights"), said
+    assert int(said.split()[0]) > kills // 2, "most runs ended before they were killed"
+
+
+def test_kill_9_at_every_change_of_the_folder_changes_nothing(tmp_path):
+    """The moments that a random kill seldom meets: between two files that belong together."""
+    said = trainings(tmp_path, 0, 1)
+    killed, same, of = (int(word) for word in re.findall("[0-9]+", said))
+    assert killed == same == of and killed > 7, said
 
 
 @pytest.fixture
@@ -72,9 +112,10 @@ def launch(tmp_path):
                   "precision": "fp32", "per_class": 3}  # fmt: skip
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(parameters))
 
-    def start(runs, processes=None, *more):
-        torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m"]
-        command = [sys.executable, "-m", *(torchrun if processes else []), "dcgan_lib.train",
+    def start(runs, processes=None, *more, script=None):
+        torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+        program = [str(script)] if script else ["-m", "dcgan_lib.train"]
+        command = [sys.executable, *(torchrun if processes else []), *program,
                    "--params", str(tmp_path / "tiny.yaml"), "--runs", str(tmp_path / runs), "--device", "cpu", *more]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         return subprocess.Popen(command, env=environment, start_new_session=True, text=True,
@@ -103,15 +144,20 @@ def test_two_processes_train_what_one_trains_and_survive_a_kill(launch, tmp_path
     for name in ("loss_d", "loss_g", "d_real", "d_fake_before", "d_fake_after"):
         assert two.history[name][:10] == pytest.approx(one.history[name][:10], rel=1e-3), name
 
-    killed = launch("killed", 2)
-    checkpoint = tmp_path / "killed" / "tiny" / "dcgan" / "samples" / "epoch_001.png"
-    while not checkpoint.exists() and killed.poll() is None:
+    script = tmp_path / "often.py"  # saves at every reading, so that there is something to go on from
+    script.write_text("from dcgan_lib import training\ntraining.SAVE_EVERY, training.READ_EVERY = 0, 1\n"
+                      "from dcgan_lib.train import main\nmain()\n")
+    killed, folder = launch("killed", 2, script=script), tmp_path / "killed" / "tiny" / "dcgan"
+    while not (folder / "samples" / "epoch_002.png").exists() and killed.poll() is None:
         time.sleep(0.01)
-    time.sleep(random.Random(0).uniform(0, 0.2))
-    os.killpg(killed.pid, signal.SIGKILL)
+    # torchrun gives its workers sessions of their own, so each is killed by its number.
+    workers = Path(f"/proc/{killed.pid}/task/{killed.pid}/children").read_text().split()
+    for pid in (killed.pid, *map(int, workers)):
+        os.kill(pid, signal.SIGKILL)
     killed.communicate()
+    assert len(workers) == 2 and (folder / "checkpoint.pt").exists() and not (folder / "weights.pt").exists()
     finish(launch("killed", 2))
-    assert digest(tmp_path / "killed/tiny/dcgan/weights.pt") == digest(tmp_path / "shared/tiny/dcgan/weights.pt")
+    assert digest(folder / "weights.pt") == digest(tmp_path / "shared/tiny/dcgan/weights.pt")
 
 
 def test_the_command_line_says_what_is_wrong(launch, tmp_path):

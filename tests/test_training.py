@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 
@@ -327,21 +329,78 @@ def test_damaged_files_are_named(make_images, tmp_path, name, damage):
     run_small(make_images(), tmp_path)
     (tmp_path / name).write_bytes(damage)
     with pytest.raises(ValueError, match=f"{name} is damaged"):
+        run_small(make_images(), tmp_path, replace(SMALL, epochs=3 if name == "checkpoint.pt" else 2))
+
+
+def test_a_finished_run_needs_no_checkpoint(make_images, tmp_path):
+    run = run_small(make_images(), tmp_path)
+    (tmp_path / "checkpoint.pt").unlink()
+    assert same_weights(run, run_small(make_images(), tmp_path))
+    with pytest.raises(ValueError, match="no checkpoint.pt from which more epochs could go on"):
+        run_small(make_images(), tmp_path, replace(SMALL, epochs=3))
+    assert same_weights(run, Run.load(tmp_path))
+
+
+def test_two_programs_do_not_train_in_one_folder(make_images, tmp_path, monkeypatch):
+    step = training.training_step
+
+    def impatient_step(*args):
+        with pytest.raises(ValueError, match="another program is training in"):
+            run_small(make_images(), tmp_path)
+        return step(*args)
+
+    monkeypatch.setattr(training, "training_step", impatient_step)
+    run_small(make_images(), tmp_path, replace(SMALL, epochs=1))
+
+
+def test_a_call_that_came_to_nothing_leaves_the_folder_free(make_images, tmp_path):
+    with pytest.raises(ValueError, match="kernel_size is 3"):
+        run_small(make_images(), tmp_path, replace(SMALL, kernel_size=3))
+    with pytest.raises(FloatingPointError, match="Nothing was saved in"):
+        run_small(make_images(), tmp_path, replace(SMALL, lr=1e30))
+    assert run_small(make_images(), tmp_path).history["epoch"][-1] == 2
+
+
+def test_processes_that_have_not_joined_are_refused(make_images, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RuntimeError, match="call dcgan_lib.parallel.join"):
         run_small(make_images(), tmp_path)
 
 
-def test_full_disk_keeps_the_last_checkpoint(make_images, tmp_path, monkeypatch):
-    run_small(make_images(), tmp_path)
-    before = (tmp_path / "checkpoint.pt").read_bytes()
+def test_a_step_that_fails_leaves_the_discriminator_free(make_images):
+    _, ours = two_sides(torch.float32)
+    real, z = next(batches(make_images, 1, torch.float32))
+    ours[2].step = lambda: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        training_step(*ours, real, z)
+    assert all(p.requires_grad for p in ours[1].parameters())
 
-    def no_space(state, file):
-        file.write(b"half")
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", no_space)
-    with pytest.raises(OSError, match="checkpoint.pt: No space left on device; what was there before is unchanged"):
-        run_small(make_images(), tmp_path, replace(SMALL, epochs=3))
-    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+FULL_DISK = """
+import resource, sys
+from dataclasses import replace
+import torch
+from dcgan_lib import ImageSet, TrainConfig, train
+
+pixels = torch.randint(0, 256, (64, 32, 32, 1), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+images = ImageSet(pixels.permute(0, 3, 1, 2), None, (), "noise", "noise", [])
+config = TrainConfig(image_size=32, channels=1, width=8, batch_size=16, epochs=1, precision="fp32")
+train(images, config, sys.argv[1], device="cpu", progress=False)
+before = open(sys.argv[1] + "/checkpoint.pt", "rb").read()
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # no file may be larger: as on a full disk
+try:
+    train(images, replace(config, epochs=2), sys.argv[1], device="cpu", progress=False)
+except OSError as error:
+    print(error)
+print("unchanged:", before == open(sys.argv[1] + "/checkpoint.pt", "rb").read())
+"""
+
+
+def test_full_disk_keeps_the_last_checkpoint(tmp_path):
+    found = subprocess.run([sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True)
+    said, unchanged = found.stdout.splitlines()
+    assert "checkpoint.pt: File too large; what was there before is unchanged" in said, found
+    assert unchanged == "unchanged: True"
     assert not list(tmp_path.glob(".*.part"))
 
 

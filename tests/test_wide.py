@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from dcgan_lib import Discriminator, Generator
+from dcgan_lib import Discriminator, Generator, wide
 from dcgan_lib.wide import MANY, use_matrix_products
 
 LAYERS = {"convolution": lambda k, p, op: (nn.Conv2d(MANY, 8, k, 2, p, bias=False), MANY),
@@ -16,7 +16,8 @@ LAYERS = {"convolution": lambda k, p, op: (nn.Conv2d(MANY, 8, k, 2, p, bias=Fals
 @pytest.mark.parametrize("kernel,padding,output_padding", [(4, 1, 0), (5, 2, 1)])
 @pytest.mark.parametrize("kind", LAYERS)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_gradients_equal_those_of_pytorch(kind, kernel, padding, output_padding, dtype):
+def test_gradients_equal_those_of_pytorch(monkeypatch, kind, kernel, padding, output_padding, dtype):
+    monkeypatch.setattr(wide, "AT_ONCE", 2)  # three images: in two pieces
     plain, maps = LAYERS[kind](kernel, padding, output_padding)
     plain = plain.double()
     ours = nn.Sequential(deepcopy(plain))
@@ -49,8 +50,23 @@ def test_frozen_weights_get_no_gradient():
     assert x.grad is not None and layer[0].weight.grad is None
 
 
-def test_weights_are_saved_under_the_same_names():
-    for network in (Generator(64, 3), Discriminator(64, 3)):
-        before = network.state_dict()
-        use_matrix_products(network)
-        assert list(before) == list(network.state_dict())
+@pytest.mark.parametrize("kernel_size", [4, 5])
+def test_whole_networks_with_their_first_and_last_layers(kernel_size):
+    """The layers of stride 1, from the latent and to the logit, are among the wide ones."""
+    for network, x in ((Generator(32, 1, kernel_size=kernel_size), torch.randn(4, 100)),
+                       (Discriminator(32, 1, kernel_size=kernel_size), torch.randn(4, 1, 32, 32))):  # fmt: skip
+        plain, ours = network.double(), deepcopy(network)
+        use_matrix_products(ours)
+        changed = [type(b) for a, b in zip(plain.modules(), ours.modules()) if type(a) is not type(b)]
+        assert len(changed) >= 2 and list(plain.state_dict()) == list(ours.state_dict())
+        for net in (plain, ours):
+            net(x.double()).square().sum().backward()
+        for p, q in zip(plain.parameters(), ours.parameters()):
+            torch.testing.assert_close(q.grad, p.grad, rtol=1e-7, atol=1e-9)
+
+
+def test_layers_of_other_kinds_are_left_alone():
+    layers = nn.Sequential(nn.Conv2d(MANY, 8, 3), nn.Conv2d(MANY, MANY, 3, groups=2, bias=False), nn.Conv2d(3, 8, 3, bias=False))
+    before = [type(layer) for layer in layers]
+    use_matrix_products(layers)
+    assert [type(layer) for layer in layers] == before
