@@ -20,7 +20,7 @@ def join(device=None):
     if device == "cpu" or not torch.cuda.is_available():
         dist.init_process_group("gloo", timeout=patience)
         return "cpu"
-    if number >= torch.cuda.device_count():
+    if int(os.environ["LOCAL_WORLD_SIZE"]) > torch.cuda.device_count():
         raise ValueError(f"there are {torch.cuda.device_count()} GPUs here, fewer than processes; start one for each")
     torch.cuda.set_device(number)
     dist.init_process_group("nccl", timeout=patience)

@@ -47,7 +47,8 @@ def main(arguments=None):
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the run folder goes (runs)")
     parser.add_argument("--device", help="cuda, mps or cpu; by default the fastest")
     options = parser.parse_args(arguments)
-    first = os.environ.get("RANK", "0") == "0"
+    rank = os.environ.get("RANK", "0")
+    first = rank == "0"
     try:
         device = parallel.join(options.device) if "LOCAL_RANK" in os.environ else options.device
         of_images, of_run, other = read_parameters(options.params, options.overrides)
@@ -65,7 +66,7 @@ def main(arguments=None):
     except KeyboardInterrupt as reason:
         sys.exit(f"\n{reason}" if first else 1)
     except (ValueError, TypeError, RuntimeError, OSError, MemoryError, FloatingPointError, yaml.YAMLError) as error:
-        sys.exit(str(error) if first else 1)
+        sys.exit(str(error) if first else f"process {rank}: {error}")
     finally:
         parallel.leave()
 

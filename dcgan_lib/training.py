@@ -93,9 +93,9 @@ def train(images, config, run_dir, *, device=None, resume=True, progress=True):
         try:
             with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
                 _loop(images, config, run_dir, device, state, progress)
+            parallel.wait()  # until the weights are written
         except torch.OutOfMemoryError as error:
             full = str(error).splitlines()[0]
-        parallel.wait()  # until the weights are written
     if full:  # outside of the `except`, which would keep the failed step's tensors alive
         raise MemoryError(f"the memory of {device} is too small for batch_size={config.batch_size} "
                           f"({full}); {_size_that_fits(images, config, device)}")  # fmt: skip
@@ -111,7 +111,7 @@ def steps_per_epoch(images, config):
 def _only_writer(run_dir):
     """Hold the run folder, so that no second program trains in it; the system lets go of it even after kill -9."""
     run_dir.mkdir(parents=True, exist_ok=True)
-    folder = os.open(run_dir, os.O_RDONLY)
+    folder = os.open(run_dir, os.O_RDONLY) if fcntl else None
     try:
         if fcntl:
             try:
@@ -119,11 +119,14 @@ def _only_writer(run_dir):
             except BlockingIOError:
                 raise ValueError(f"another program is training in {run_dir}; wait for it, end it, or choose another "
                                  "folder") from None  # fmt: skip
+            except OSError:
+                pass  # some network drives have no locks
         for part in run_dir.glob(".*.part"):  # of a program that was killed while it wrote
             part.unlink()
         yield
     finally:
-        os.close(folder)
+        if fcntl:
+            os.close(folder)
 
 
 def _loop(images, config, run_dir, device, state, progress):
@@ -165,9 +168,9 @@ def _loop(images, config, run_dir, device, state, progress):
 
     bar = tqdm(total=total, initial=start, disable=not (progress and writes), unit="step", mininterval=0.5,
                dynamic_ncols=True)  # fmt: skip
-    exact = torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=torch.backends.cudnn.deterministic,
+    cudnn = torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=torch.backends.cudnn.deterministic,
                                        allow_tf32=config.precision != "fp32")  # fmt: skip
-    with bar, exact, _interrupts_deferred() as interrupted:
+    with bar, cudnn, _interrupts_deferred() as interrupted:
         for step in range(start, total):
             epoch, position = divmod(step, per_epoch)
             bar.set_description(f"epoch {epoch + 1}/{config.epochs}", refresh=False)
@@ -358,7 +361,8 @@ def _size_that_fits(images, config, device):
     """In words, the largest batch, by halving, of which a whole step fits beside the images."""
     if parallel.world()[1] > 1:
         return "choose a smaller batch_size"  # a trial would need every process
-    resident, size = _Batches(images, config, device), config.batch_size // 2
+    resident = _Batches(images, config, device)  # held while the trials run, as in training
+    size = config.batch_size // 2
     while size >= 2:
         try:
             players = _Players(replace(config, batch_size=size, d_steps=1), device)
