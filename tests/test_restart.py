@@ -1,9 +1,8 @@
 """Training killed at any moment, and training shared by processes: the weights must be those of one quiet run."""
 
 import hashlib
+import json
 import os
-import random
-import re
 import signal
 import subprocess
 import sys
@@ -16,93 +15,24 @@ import yaml
 
 from dcgan_lib import Run
 
-# A parent that forks a child for each training, so that PyTorch is imported once; it trains nothing itself.
-KILLS = """
-import hashlib, itertools, os, random, signal, sys, time
-import torch
-from dcgan_lib import ImageSet, TrainConfig, train, training
-
-training.READ_EVERY, training.SAVE_EVERY = 3, 0  # a checkpoint nearly always in the making
-folder, kills = sys.argv[1], int(sys.argv[2])
-pixels = torch.randint(0, 256, (96, 32, 32, 1), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-images = ImageSet(pixels.permute(0, 3, 1, 2), None, (), "noise", "noise", [])
-config = TrainConfig(image_size=32, channels=1, width=8, batch_size=16, epochs=int(sys.argv[3]), ema=0.9, flip=True, precision="fp32")
-
-
-def child(run_dir, dies_at=None):
-    # A training in a process of its own, which kills itself before the n-th change of the folder.
-    pid = os.fork()
-    if not pid:
-        torch.set_num_threads(1)
-        if dies_at is not None:
-            calls = []
-
-            def deadly(change):
-                def changed(*args, **kwargs):
-                    calls.append(1)
-                    if len(calls) == dies_at:
-                        os.kill(os.getpid(), signal.SIGKILL)
-                    change(*args, **kwargs)
-                return changed
-
-            os.replace, os.unlink = deadly(os.replace), deadly(os.unlink)
-        train(images, config, run_dir, device="cpu", progress=False)
-        os._exit(0)
-    return pid
-
-
-def digest(run_dir):
-    # Of the weights, and of the history without its last column, the speed.
-    lines = open(run_dir + "/history.csv").read().splitlines()
-    metrics = "".join(line.rpartition(",")[0] for line in lines).encode()
-    return hashlib.sha256(open(run_dir + "/weights.pt", "rb").read() + metrics).hexdigest()
-
-
-start = time.monotonic()
-os.waitpid(child(folder + "/whole"), 0)
-took = time.monotonic() - start
-draw, outcomes = random.Random(0), []
-if not kills:  # at every change of the folder, just before it
-    for n in itertools.count(1):
-        run_dir = f"{folder}/at{n}"
-        if not os.WIFSIGNALED(os.waitpid(child(run_dir, n), 0)[1]):
-            break
-        _, status = os.waitpid(child(run_dir), 0)
-        outcomes.append((True, status, digest(run_dir) == digest(folder + "/whole")))
-    kills = len(outcomes)
-for number in range(kills if not outcomes else 0):
-    run_dir = f"{folder}/killed{number}"
-    pid = child(run_dir)
-    time.sleep(draw.uniform(0, 0.7 * took))
-    os.kill(pid, signal.SIGKILL)
-    killed = os.WIFSIGNALED(os.waitpid(pid, 0)[1])
-    _, status = os.waitpid(child(run_dir), 0)
-    outcomes.append((killed, status, digest(run_dir) == digest(folder + "/whole")))
-print(outcomes)
-print(sum(killed for killed, _, _ in outcomes), "killed;",
-      sum(same and not status for _, status, same in outcomes), "of", kills, "with the same weights")
-"""
-
-
-def trainings(folder, kills, epochs):
-    command = [sys.executable, "-c", KILLS, str(folder), str(kills), str(epochs)]
+def kills(folder, *how):
+    """(was it killed, did it end as the quiet run) for every training that tests/kills.py kills."""
+    command = [sys.executable, str(Path(__file__).with_name("kills.py")), str(folder), *how]
     found = subprocess.run(command, capture_output=True, text=True)
-    assert found.returncode == 0, found.stdout + found.stderr
-    return found.stdout.splitlines()[-1]
+    assert found.returncode == 0, found.stderr
+    return json.loads(found.stdout)
 
 
 def test_kill_9_at_any_moment_changes_nothing(tmp_path):
-    kills = int(os.environ.get("KILLS", 6))
-    said = trainings(tmp_path, kills, 8)
-    assert said.endswith(f"{kills} of {kills} with the same weights"), said
-    assert int(said.split()[0]) > kills // 2, "most runs ended before they were killed"
+    found = kills(tmp_path, "random", os.environ.get("KILLS", "6"))
+    assert all(same for _, same in found), found
+    assert sum(killed for killed, _ in found) > len(found) / 2, "most runs ended before they were killed"
 
 
 def test_kill_9_at_every_change_of_the_folder_changes_nothing(tmp_path):
     """The moments that a random kill seldom meets: between two files that belong together."""
-    said = trainings(tmp_path, 0, 1)
-    killed, same, of = (int(word) for word in re.findall("[0-9]+", said))
-    assert killed == same == of and killed > 7, said
+    found = kills(tmp_path, "every")
+    assert len(found) > 7 and all(same for _, same in found), found
 
 
 @pytest.fixture
@@ -161,8 +91,8 @@ def test_two_processes_train_what_one_trains_and_survive_a_kill(launch, tmp_path
 
 
 def test_the_command_line_says_what_is_wrong(launch, tmp_path):
-    def refusal(*more, processes=None):
-        process = launch("wrong", processes, *more)
+    def refusal(*more):
+        process = launch("wrong", None, *more)
         output = process.communicate(timeout=60)[0]
         assert process.returncode != 0
         return output
