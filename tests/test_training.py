@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
+from training_speed import textbook_step
 
 from dcgan_lib import Discriminator, Generator, Run, TrainConfig, generate, latent, sample, to_float, train, training_step
 from dcgan_lib import training
@@ -26,26 +27,6 @@ def run_small(images, folder, config=SMALL, **kwargs):
 def same_weights(one, other):
     pairs = [(one.generator, other.generator), (one.discriminator, other.discriminator)]
     return all(torch.equal(a, b) for x, y in pairs for a, b in zip(x.state_dict().values(), y.state_dict().values()))
-
-
-def textbook_step(generator, discriminator, opt_g, opt_d, real, z):
-    """The step as the tutorials write it: sigmoid, BCELoss, labels of ones and zeros, D trained along in the G step."""
-    loss, ones, zeros = nn.BCELoss(), real.new_ones(len(real)), real.new_zeros(len(real))
-    discriminator.zero_grad()
-    d_real = discriminator(real).sigmoid()
-    loss_real = loss(d_real, ones)
-    loss_real.backward()
-    fake = generator(z)
-    d_fake = discriminator(fake.detach()).sigmoid()
-    loss_fake = loss(d_fake, zeros)
-    loss_fake.backward()
-    opt_d.step()
-    generator.zero_grad()
-    d_again = discriminator(fake).sigmoid()
-    loss_g = loss(d_again, ones)
-    loss_g.backward()
-    opt_g.step()
-    return [x.item() for x in (loss_real + loss_fake, loss_g, d_real.mean(), d_fake.mean(), d_again.mean())]
 
 
 def two_sides(dtype, kernel_size=4, **options):
