@@ -217,6 +217,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=7, help="how often each variant is timed (7)")
     parser.add_argument("--steps", type=int, default=24, help="steps of a whole program (24)")
     parser.add_argument("--pixels", type=int, choices=(32, 64), help="one size only")
+    parser.add_argument("--kernel", type=int, choices=(4, 5), help="one kernel only")
     parser.add_argument("--out", type=Path, help="add the results to this JSON record")
     parser.add_argument("--one", nargs=5, metavar="", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -231,7 +232,8 @@ def main():
             memory = torch.cuda.max_memory_allocated() / 2**20
         print(json.dumps([speed, memory]))
         return
-    shapes = [shape for shape in SHAPES if options.pixels in (None, shape[0])]
+    shapes = [(pixels, kernel) for pixels, kernel in SHAPES
+              if options.pixels in (None, pixels) and options.kernel in (None, kernel)]  # fmt: skip
     record = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
     record |= {"environment": environment(), "batch_size": BATCH, "width": WIDTH}
     if options.processes:
