@@ -9,19 +9,13 @@ next file from running; the command then ends with 1 (2: nothing was run; 130: C
 import argparse
 import ast
 import csv
-import difflib
 import sys
 import time
 from pathlib import Path
 
-import yaml
-
 from dcgan_lib.data import available_datasets
+from dcgan_lib.parameters import Refused, did_you_mean, read_parameters
 from dcgan_lib.results import environment, read_record, write_record
-
-
-class Refused(Exception):
-    """A request that cannot be carried out; its text is a sentence for the user."""
 
 
 def find_chapters(folder=Path("notebooks")):
@@ -36,20 +30,6 @@ def find_chapters(folder=Path("notebooks")):
     return {path: {name: ast.literal_eval(parameter["default"])
                    for name, parameter in papermill.inspect_notebook(str(path)).items()}
             for path in paths}  # fmt: skip
-
-
-def read_parameters(path, overrides):
-    """The parameters of one file, with those of the command line in their place."""
-    try:
-        values = yaml.safe_load(path.read_text()) or {}
-        values |= {name: yaml.safe_load(text) for name, text in overrides.items()}
-    except OSError as error:
-        raise Refused(f"{path} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError) as error:
-        raise Refused(f"{path} and -p must give `name: value` in YAML: {' '.join(str(error).split())}") from None
-    if isinstance(values.get("root"), str):  # the kernels run in notebooks/, the user in the launch folder
-        values["root"] = str(Path(values["root"]).expanduser().absolute())
-    return values
 
 
 def fits(value, default):
@@ -67,9 +47,8 @@ def check(path, values, known):
         raise Refused(f"{path}: run_dir follows from the file's name; --runs chooses the folder around it")
     for name, value in values.items():
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, 1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise Refused(f"{path}: no chapter has a parameter {name!r}; {hint}There are: {', '.join(sorted(known))}")
+            raise Refused(f"{path}: no chapter has a parameter {name!r}; {did_you_mean(name, known)}There are: "
+                          f"{', '.join(sorted(known))}")  # fmt: skip
         if not fits(value, known[name]):
             raise Refused(f"{path}: {name} is {value!r}, a {type(value).__name__}; the chapters' own value is "
                           f"{known[name]!r}, a {type(known[name]).__name__}")  # fmt: skip
@@ -161,7 +140,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         chapters = find_chapters()
-        plans = plan(options.file, dict(options.overrides), chapters)
+        plans = plan(options.file, options.overrides, chapters)
     except Refused as refusal:
         print(f"{refusal}\nNothing was run.", file=sys.stderr)
         sys.exit(2)

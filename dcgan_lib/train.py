@@ -10,16 +10,15 @@ This is a program, not a module to import: `dcgan_lib.train` is the function.
 """
 
 import argparse
-import difflib
 import os
 import sys
 from dataclasses import fields
+from difflib import get_close_matches
 from pathlib import Path
-
-import yaml
 
 from dcgan_lib import parallel
 from dcgan_lib.data import load_images
+from dcgan_lib.parameters import Refused, did_you_mean, read_parameters
 from dcgan_lib.run import TrainConfig
 from dcgan_lib.training import train
 
@@ -27,14 +26,12 @@ OF_THE_IMAGES = {"dataset", "root", "limit"}
 OF_THE_RUN = {field.name for field in fields(TrainConfig)} - {"channels"}  # the images decide that
 
 
-def read_parameters(path, overrides):
+def sort_out(path, values):
     """(what the images need, what the run needs, names that training does not use)."""
-    values = yaml.safe_load(path.read_text()) or {}
-    values |= {name: yaml.safe_load(text) for name, text in overrides}
-    other = sorted(set(values) - OF_THE_IMAGES - OF_THE_RUN)
-    for name in other:
-        if near := difflib.get_close_matches(name, OF_THE_IMAGES | OF_THE_RUN, 1, cutoff=0.8):
-            raise ValueError(f"{path}: training has no parameter {name!r}; did you mean {near[0]}?")
+    known, other = OF_THE_IMAGES | OF_THE_RUN, sorted(set(values) - OF_THE_IMAGES - OF_THE_RUN)
+    for name in other:  # a chapter's parameter, unless it looks like a slip
+        if get_close_matches(name, known, 1, cutoff=0.8):
+            raise Refused(f"{path}: training has no parameter {name!r}; {did_you_mean(name, known)}")
     return ({name: values[name] for name in OF_THE_IMAGES & set(values)},
             {name: values[name] for name in OF_THE_RUN & set(values)}, other)  # fmt: skip
 
@@ -51,7 +48,7 @@ def main(arguments=None):
     first = rank == "0"
     try:
         device = parallel.join(options.device) if "LOCAL_RANK" in os.environ else options.device
-        of_images, of_run, other = read_parameters(options.params, options.overrides)
+        of_images, of_run, other = sort_out(options.params, read_parameters(options.params, options.overrides))
         if other and first:
             print(f"not used in training: {', '.join(other)}")
         if not first:
@@ -65,7 +62,7 @@ def main(arguments=None):
             print(f"trained: {run.dir}")
     except KeyboardInterrupt as reason:
         sys.exit(f"\n{reason}" if first else 1)
-    except (ValueError, TypeError, RuntimeError, OSError, MemoryError, FloatingPointError, yaml.YAMLError) as error:
+    except (ValueError, TypeError, RuntimeError, OSError, MemoryError, FloatingPointError) as error:
         sys.exit(str(error) if first else f"process {rank}: {error}")
     finally:
         parallel.leave()

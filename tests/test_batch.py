@@ -165,7 +165,7 @@ def test_ctrl_c_says_what_is_done(launch, tmp_path):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "params").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_parameter_files_of_the_book_are_accepted(path, tmp_path):
-    root = {"root": str(tmp_path)} if "root" in yaml.safe_load(path.read_text()) else {}  # any folder that exists
+    root = [("root", str(tmp_path))] if "root" in yaml.safe_load(path.read_text()) else []  # any folder that exists
     assert batch.plan([path], root, batch.find_chapters(ROOT / "notebooks"))
 
 
@@ -173,9 +173,9 @@ def test_images_that_are_not_there_are_refused_before_anything_runs():
     path = ROOT / "params" / "cifar10-folder.yaml"
     chapters = batch.find_chapters(ROOT / "notebooks")
     with pytest.raises(batch.Refused, match="no data set is called 'digit'; there are .*digits"):
-        batch.plan([path], {"dataset": "digit"}, chapters)
+        batch.plan([path], [("dataset", "digit")], chapters)
     with pytest.raises(batch.Refused, match="'folder' needs a root that exists; .*nowhere"):
-        batch.plan([path], {"root": "nowhere"}, chapters)
+        batch.plan([path], [("root", "nowhere")], chapters)
 
 
 def test_digits_yaml_says_what_the_chapters_do_by_themselves():
