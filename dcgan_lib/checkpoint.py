@@ -1,6 +1,5 @@
 """Files that are either whole or not there: write beside, flush to the disk, rename."""
 
-import io
 import os
 import pickle
 from pathlib import Path
@@ -29,9 +28,14 @@ def write_atomically(path, write):
 
 def save(path, state):
     """Save a dict of tensors, numbers and strings."""
-    whole = io.BytesIO()  # torch.save answers a full disk with an error of its own, about positions in a file
-    torch.save(state, whole)
-    write_atomically(path, lambda file: file.write(whole.getbuffer()))
+
+    def write(file):
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:  # about positions in a file; what the disk said stands behind it
+            raise error.__context__ if isinstance(error.__context__, OSError) else error
+
+    write_atomically(path, write)
 
 
 def load(path):

@@ -1,14 +1,21 @@
-"""The run folder: what training leaves there, how it is read again, and when it is refused."""
+"""A run: its configuration, and the folder with what training leaves there, reads again, and refuses."""
 
 import csv
 import io
 import json
+import os
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None
 
 from dcgan_lib import checkpoint
 from dcgan_lib.models import Discriminator, Generator
@@ -210,3 +217,25 @@ def write_samples(run_dir, epoch, images):
     picture = pixels.unflatten(0, (GRID, GRID)).permute(0, 3, 1, 4, 2).reshape(GRID * size, GRID * size, channels)
     picture = Image.fromarray(picture.squeeze(2).numpy())
     checkpoint.write_atomically(_sample_path(run_dir, epoch), lambda file: picture.save(file, "PNG"))
+
+
+@contextmanager
+def only_writer(run_dir):
+    """Hold the run folder, so that no second program trains in it; the system lets go of it even after kill -9."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    folder = os.open(run_dir, os.O_RDONLY) if fcntl else None
+    try:
+        if fcntl:
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(f"another program is training in {run_dir}; wait for it, end it, or choose another "
+                                 "folder") from None  # fmt: skip
+            except OSError:
+                pass  # some network drives have no locks
+        for part in run_dir.glob(".*.part"):  # of a program that was killed while it wrote
+            part.unlink()
+        yield
+    finally:
+        if fcntl:
+            os.close(folder)

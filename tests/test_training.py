@@ -13,7 +13,8 @@ from torch import nn
 from training_speed import textbook_step
 
 from dcgan_lib import Discriminator, Generator, Run, TrainConfig, generate, latent, sample, to_float, train, training_step
-from dcgan_lib import training
+from dcgan_lib import players, training, trouble
+from dcgan_lib.batches import Batches
 from dcgan_lib.run import COLUMNS, METRICS
 from dcgan_lib.step import Graphed, to_uint8
 
@@ -109,9 +110,9 @@ def test_several_batches_in_one_call_are_as_many_calls():
 
 def test_more_updates_of_d_use_other_images_and_latents(make_images, tmp_path, monkeypatch):
     seen = []
-    step, early = training.training_step, training.discriminator_step
-    monkeypatch.setattr(training, "training_step", lambda *args: seen.append((args[4], args[5])) or step(*args))
-    monkeypatch.setattr(training, "discriminator_step", lambda *args: seen.append((args[2], args[3])) or early(*args))
+    step, early = players.training_step, players.discriminator_step
+    monkeypatch.setattr(players, "training_step", lambda *args: seen.append((args[4], args[5])) or step(*args))
+    monkeypatch.setattr(players, "discriminator_step", lambda *args: seen.append((args[2], args[3])) or early(*args))
     run = run_small(make_images(), tmp_path, replace(SMALL, d_steps=3, epochs=1))
     assert len(run.history["epoch"]) == 96 // 16 // 3 and len(seen) == 6
     firsts = torch.cat([real for real, _ in seen])
@@ -120,7 +121,7 @@ def test_more_updates_of_d_use_other_images_and_latents(make_images, tmp_path, m
 
 def test_flips_mirror_half_of_the_images(make_images):
     images = make_images(512)
-    plain, mirrored = (training._Batches(images, replace(SMALL, batch_size=512, flip=flip), torch.device("cpu")).at(0)[0]
+    plain, mirrored = (Batches(images, replace(SMALL, batch_size=512, flip=flip), torch.device("cpu")).at(0)[0]
                        for flip in (False, True))  # fmt: skip
     same = (plain == mirrored).flatten(1).all(dim=1)
     assert 200 < same.sum() < 312
@@ -129,7 +130,7 @@ def test_flips_mirror_half_of_the_images(make_images):
 
 def test_average_of_the_generator(make_images, tmp_path, monkeypatch):
     """Against the definition, written out: after every step, average = decay * average + (1 - decay) * generator."""
-    step, expected = training.training_step, {}
+    step, expected = players.training_step, {}
 
     def watched(generator, *args):
         if not expected:
@@ -140,7 +141,7 @@ def test_average_of_the_generator(make_images, tmp_path, monkeypatch):
                 expected[name] = 0.9 * expected[name] + 0.1 * value
         return metrics
 
-    monkeypatch.setattr(training, "training_step", watched)
+    monkeypatch.setattr(players, "training_step", watched)
     run = run_small(make_images(), tmp_path, replace(SMALL, ema=0.9))
     for name, value in run.generator.state_dict().items():
         if value.is_floating_point():
@@ -186,7 +187,7 @@ def test_seed_decides_all(make_images, tmp_path):
 
 def test_finished_run_is_returned_as_it_is(make_images, tmp_path, monkeypatch):
     run = run_small(make_images(), tmp_path)
-    monkeypatch.setattr(training, "training_step", None)  # calling it would fail
+    monkeypatch.setattr(players, "training_step", None)  # calling it would fail
     assert same_weights(run, run_small(make_images(), tmp_path))
 
 
@@ -197,7 +198,7 @@ FULL = replace(SMALL, ema=0.9, flip=True, real_label=0.9, weight_decay=1e-5, lat
                                                  (9, signal.SIGTERM, SMALL)])  # fmt: skip
 def test_interrupted_run_ends_with_the_same_weights(make_images, tmp_path, monkeypatch, after, number, config):
     whole = run_small(make_images(), tmp_path / "whole", config)
-    step, calls = training.training_step, []
+    step, calls = players.training_step, []
 
     def interrupted_step(*args):
         calls.append(1)
@@ -205,7 +206,7 @@ def test_interrupted_run_ends_with_the_same_weights(make_images, tmp_path, monke
             os.kill(os.getpid(), number)
         return step(*args)
 
-    monkeypatch.setattr(training, "training_step", interrupted_step)
+    monkeypatch.setattr(players, "training_step", interrupted_step)
     with pytest.raises(KeyboardInterrupt, match=f"after step {after} of 12; the same call goes on"):
         run_small(make_images(), tmp_path / "stopped", config)
     with pytest.raises(FileNotFoundError, match="not finished"):
@@ -258,7 +259,7 @@ def test_loss_that_is_no_number_stops_with_a_sentence(make_images, tmp_path):
 
 def test_what_the_curves_showed_is_said_and_the_last_good_state_stays(make_images, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "SAVE_EVERY", 0)
-    step, calls = training.training_step, []
+    step, calls = players.training_step, []
 
     def breaking_step(generator, *args):
         calls.append(1)
@@ -267,32 +268,32 @@ def test_what_the_curves_showed_is_said_and_the_last_good_state_stays(make_image
             generator.head[0].weight.data.fill_(float("nan"))
         return metrics
 
-    monkeypatch.setattr(training, "training_step", breaking_step)
+    monkeypatch.setattr(players, "training_step", breaking_step)
     with pytest.raises(FloatingPointError, match="epoch 2: a .* is not a number. Before, over .* steps: loss_d .*d_real"):
         run_small(make_images(), tmp_path)
     assert torch.load(tmp_path / "checkpoint.pt")["step"] == 6, "the state after the first epoch"
-    monkeypatch.setattr(training, "training_step", step)
+    monkeypatch.setattr(players, "training_step", step)
     assert run_small(make_images(), tmp_path).history["epoch"][-1] == 2
 
 
 @pytest.mark.parametrize("metrics,words", [([1e-4, 9.0, 1.0, 0.0, 0.0], "tells every generated image from every real"),
                                            ([1.386, 0.693, 0.5, 0.5, 0.5], "gives every image.*the same answer")])
 def test_a_discriminator_without_a_contest_stops_the_run(make_images, tmp_path, monkeypatch, metrics, words):
-    monkeypatch.setattr(training, "DEAD_AFTER", 6)
-    monkeypatch.setattr(training, "training_step", lambda *args: torch.tensor(metrics))
+    monkeypatch.setattr(trouble, "DEAD_AFTER", 6)
+    monkeypatch.setattr(players, "training_step", lambda *args: torch.tensor(metrics))
     with pytest.raises(FloatingPointError, match=f"standstill in epoch 1: for 6 steps.*{words}.*loss_g {metrics[1]:.3g}"):
         run_small(make_images(), tmp_path)
 
 
 def test_a_memory_too_small_names_a_batch_that_fits(make_images, tmp_path, monkeypatch):
-    step = training.training_step
+    step = players.training_step
 
     def hungry_step(*args):
         if len(args[4]) > 4:
             raise torch.OutOfMemoryError("tried to allocate too much")
         return step(*args)
 
-    monkeypatch.setattr(training, "training_step", hungry_step)
+    monkeypatch.setattr(players, "training_step", hungry_step)
     with pytest.raises(MemoryError, match="memory of cpu is too small for batch_size=16 .*too much.*; batch_size=4 fits"):
         run_small(make_images(), tmp_path)
 
@@ -323,14 +324,14 @@ def test_a_finished_run_needs_no_checkpoint(make_images, tmp_path):
 
 
 def test_two_programs_do_not_train_in_one_folder(make_images, tmp_path, monkeypatch):
-    step = training.training_step
+    step = players.training_step
 
     def impatient_step(*args):
         with pytest.raises(ValueError, match="another program is training in"):
             run_small(make_images(), tmp_path)
         return step(*args)
 
-    monkeypatch.setattr(training, "training_step", impatient_step)
+    monkeypatch.setattr(players, "training_step", impatient_step)
     run_small(make_images(), tmp_path, replace(SMALL, epochs=1))
 
 
