@@ -62,7 +62,7 @@ def discriminator_step(discriminator, opt_d, real, fake, bf16=False, real_label=
 def generator_step(discriminator, opt_g, fake, bf16=False):
     """One update of the generator, in place, from a generated batch with its graph; returns the loss and the logits."""
     discriminator = getattr(discriminator, "module", discriminator)  # no gradients of D, so none to average
-    discriminator.requires_grad_(False)  # G needs the gradient through D, not D's own: 8% less work
+    discriminator.requires_grad_(False)  # G needs the gradient through D, not D's own
     try:
         with autocast(fake, bf16):
             logits = full(discriminator(fake))
@@ -105,7 +105,7 @@ def training_step(generator, discriminator, opt_g, opt_d, real, z, bf16=False, r
 
 
 class Graphed:
-    """A step replayed as one CUDA graph: the device gets one launch instead of some six hundred.
+    """A step replayed as one CUDA graph: the device gets one launch instead of hundreds.
 
     The first calls run as they are, on a stream of their own, so that every buffer exists before the capture. Their
     updates count like all others. Where the capture fails, one line in the log says so and steps go on as they are.

@@ -2,7 +2,7 @@
 
 The gradient of a convolution's weights is a product of two matrices: the windows that the kernel sees, a row each,
 and the gradients of what it made of them. On CPUs the library's own bf16 routine for it is slow where the maps are many
-and small; writing the windows out and multiplying is two to three times faster there.
+and the pictures small; writing the windows out and multiplying is faster there.
 """
 
 import torch
