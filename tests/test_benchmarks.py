@@ -1,8 +1,11 @@
 """The benchmarks run, and time what they say: every rung of the ladder is the same training."""
 
+import precision
 import pytest
 import torch
 import training_speed
+
+from dcgan_lib import Run, read_record
 
 
 @pytest.fixture(autouse=True)
@@ -37,3 +40,15 @@ def test_both_programs_train_on_the_same_pictures(tmp_path, monkeypatch):
     training_speed.textbook_process(f"{tmp_path}/train", 32, 4, 2)
     assert seen == [(8, 3, 32, 32)] * 2
     training_speed.our_process(tmp_path, 32, 4, 2)
+
+
+def test_the_formats_are_compared_curve_by_curve(tmp_path, monkeypatch):
+    monkeypatch.setenv("DCGAN_LIB_HOME", str(tmp_path / "cache"))
+    training_speed.write_pictures(tmp_path, 32, 128)
+    precision.main([f"{tmp_path}/train", "--epochs", "2", "--runs", f"{tmp_path}/runs", "--out", f"{tmp_path}/record.json"])
+    record = read_record(tmp_path / "record.json")
+    assert {kind: sorted(runs) for kind, runs in record["curves"].items()} == {"bf16": ["0", "1"], "fp32": ["0", "1"]}
+    history = Run.load(tmp_path / "runs" / "fp32-1").history
+    assert record["curves"]["fp32"]["1"]["loss_d"] == [history["loss_d"][history["epoch"] == e].mean() for e in (1, 2)]
+    for row in record["distances"]["formats"] + record["distances"]["seeds"]:
+        assert min(row.values()) > 0
