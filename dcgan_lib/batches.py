@@ -9,7 +9,7 @@ from dcgan_lib.sampling import latent
 from dcgan_lib.step import to_float
 
 LARGE = 2**31  # bytes of pixels from which on they are read a window at a time
-BLOCK, WINDOW = 256, 256  # images in a block that is read as a whole, blocks in a window
+BLOCK, WINDOW = 256, 128  # images in a block that is read as a whole, blocks in a window
 
 
 def steps_per_epoch(images, config):
@@ -21,7 +21,7 @@ class Batches:
     """The batches of a run, known from the number of the step alone: nothing drawn before matters.
 
     Pixels lie on a GPU where they take less than half of its memory; else each batch travels. A large set that is
-    mapped from a file is shuffled by blocks and within windows of blocks (65,536 images of a thousand places in the
+    mapped from a file is shuffled by blocks and within windows of blocks (32,768 images from 128 places in the
     file), and the memory of a window is given back when it has been seen.
 
     Parameters
