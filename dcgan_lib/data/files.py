@@ -45,7 +45,6 @@ def provide(name, root, archives, download, by_hand):
     Raises FileNotFoundError where an archive is missing and cannot or may not be fetched; `by_hand` is the
     part of its sentence that says what to get, and where.
     """
-    # From here on the network may be needed, and most loads end before.
     from dcgan_lib.data import archive as unpacking
     from dcgan_lib.data import download as network
 
@@ -74,16 +73,16 @@ def files_below(root, folder):
     found, folders = [], [folder]
     while folders:
         here = folders.pop()
+        before = f"{here}/" if here else ""
         with scandir(root / here) as entries:
             for entry in entries:
-                path = f"{here}/{entry.name}" if here else entry.name
                 if entry.name.startswith("."):
                     continue
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(path)
-                elif entry.is_file():
+                if entry.is_file():
                     stat = entry.stat()
-                    found.append((path, stat.st_size, stat.st_mtime_ns))
+                    found.append((before + entry.name, stat.st_size, stat.st_mtime_ns))
+                elif entry.is_dir(follow_symlinks=False):
+                    folders.append(before + entry.name)
     return sorted(found)
 
 

@@ -34,15 +34,17 @@ def pets(root, split, download):
     images = files_below(root, "images")
 
     def read():
-        named, breeds = {}, {}
+        named, names = {}, {}
         for name, path in lists.items():
             with reading(root / path):
                 lines = (root / path).read_text().splitlines()
                 pairs = [line.split()[:2] for line in lines if line and not line.startswith("#")]
                 named[name] = [(f"images/{image}.jpg", int(number) - 1) for image, number in pairs]
-            breeds |= {breed(image): label for image, label in named[name]}
+            for image, label in named[name]:
+                names.setdefault(label, breed(image))
         with reading(root / "annotations"):
-            classes = tuple({label: name for name, label in breeds.items()}[i] for i in range(len(breeds)))
+            classes = tuple(names[label] for label in range(len(names)))
+        breeds = {name: label for label, name in enumerate(classes)}
         if split == "all":
             paths, skipped = images_among(images)
             skipped += [(path, "of a breed that no list names") for path in paths if breed(path) not in breeds]
