@@ -51,8 +51,8 @@ def describe_datasets():
     >>> [row["name"] for row in describe_datasets() if "singh" in row["papers"]]
     ['celeba', 'cifar10', 'imagenet64', 'tiny-imagenet']
     """
-    facts = [{key: value for key, value in vars(DATASETS[name]).items() if key != "source"} for name in sorted(DATASETS)]
-    return [row | {"options": options_of(row["name"])} for row in facts]
+    rows = [vars(DATASETS[name]) | {"options": options_of(name)} for name in available_datasets()]
+    return [{key: value for key, value in row.items() if key != "source"} for row in rows]
 
 
 def options_of(name):

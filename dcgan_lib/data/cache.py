@@ -36,10 +36,10 @@ def home():
     return Path(os.environ.get("DCGAN_LIB_HOME") or "~/.cache/dcgan_lib").expanduser()
 
 
-def cached(source, name, split, size, limit, crop="centre", options=None):
-    """The `ImageSet` of a source, from its cache if there is one; arguments as in `load_images`."""
+def cached(source, name, split, size, limit, crop, options):
+    """The `ImageSet` of a source, from its cache if there is one; arguments as in `load_images`, options in a dict."""
     recipe = {"dataset": name, "split": split, "size": size, "preprocessing": CROPS[crop]}
-    if options:
+    if options:  # a data set without any keeps the keys and fingerprints that it had before there were options
         recipe["options"] = options
     key = sha256(json.dumps([recipe, limit, str(source.root), source.listing]).encode()).hexdigest()
     folder = home() / "cache" / f"{name}-{split}-{size}-{key[:16]}"

@@ -59,7 +59,7 @@ def provide(name, root, archives, download, by_hand):
             network.download(archive.addresses, packed, archive.checksum)
         unpacking.extract(packed, root / archive.into)
         if not (root / archive.holds).exists():
-            raise RuntimeError(f"{packed} holds no {archive.holds}, so it is another archive. Delete it, and {by_hand}.")
+            raise RuntimeError(f"{packed} holds no {archive.holds}: it is another archive. Delete it, and {by_hand}.")
 
 
 def files_below(root, folder):
