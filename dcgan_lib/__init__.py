@@ -10,7 +10,8 @@ __version__ = "0.1.0"
 
 _HOME_OF = {
     "rng": "randomness",
-    "load_images": "data", "available_datasets": "data", "ImageSet": "data",
+    "load_images": "data", "available_datasets": "data", "describe_datasets": "data",
+    "ImageSet": "data",
     "Generator": "models", "Discriminator": "models", "layer_table": "models", "count_parameters": "models",
     "latent": "sampling", "generate": "sampling", "sample": "sampling",
     "interpolate": "sampling", "latent_arithmetic": "sampling",

@@ -7,6 +7,7 @@ import os
 import pickle
 import re
 import resource
+import shutil
 import struct
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import warnings
 import zlib
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from hashlib import md5
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
@@ -439,6 +441,7 @@ def test_leftovers_of_a_killed_build_are_harmless(root, home):
     (leftover,) = caches(home)
     assert leftover.startswith(".making-")
     assert len(load_images("folder", root=root)) == 6
+    assert len(caches(home)) == 1 and leftover not in caches(home)
 
 
 DAMAGE = ["images.bin cut", "meta.json missing", "meta.json cut", "labels.npy missing"]
@@ -571,10 +574,10 @@ def test_not_downloaded(name, home):
 
 @pytest.mark.parametrize("name", ["cifar10", "fashion-mnist"])
 def test_download_fails(name, monkeypatch):
-    def no_network(*arguments, **options):
-        raise OSError("no route to host")
+    def no_network(addresses, path, checksum):
+        raise RuntimeError("no route to host")
 
-    monkeypatch.setattr("urllib.request.urlopen", no_network)
+    monkeypatch.setattr("dcgan_lib.data.download.download", no_network)
     with pytest.raises(RuntimeError, match=rf"'{name}' to .* failed (?s:.*)no route to host(?s:.*)https://"):
         load_images(name)
 
@@ -598,6 +601,26 @@ def test_download(monkeypatch, tmp_path):
             server.shutdown()
 
 
+def test_download_of_cifar10(cifar, tmp_path, monkeypatch):
+    """Fetched by us, unpacked by torchvision."""
+    from torchvision.datasets import CIFAR10
+
+    archive = tmp_path / "served.tar.gz"
+    with tarfile.open(archive, "w:gz") as files:
+        files.add(cifar, cifar.name)
+    shutil.rmtree(cifar)
+    asked = []
+
+    def download(addresses, path, checksum):
+        asked.append((addresses, checksum))
+        return shutil.copy(archive, path)
+
+    monkeypatch.setattr("dcgan_lib.data.download.download", download)
+    monkeypatch.setattr(CIFAR10, "tgz_md5", md5(archive.read_bytes()).hexdigest())
+    assert len(load_images("cifar10")) == 40
+    assert asked == [((CIFAR10.url,), f"md5:{CIFAR10.tgz_md5}")]
+
+
 def test_damaged_download(fashion, cifar, monkeypatch):
     (fashion / "train-images-idx3-ubyte").write_bytes(b"<html>")
     with pytest.raises(RuntimeError, match="'fashion-mnist' are damaged .*Delete .*raw and"):
@@ -614,7 +637,7 @@ def test_damaged_download(fashion, cifar, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "error", "sentence"),
     [
-        (["digit"], ValueError, "no data set 'digit'. Did you mean 'digits'\\? Known: cifar10, digits, fash"),
+        (["digit"], ValueError, "no data set 'digit'. Did you mean 'digits'\\? Known: celeba, cifar10, coco, comp"),
         ([7], ValueError, "no data set 7. Known"),
         (["digits", {"size": 48}], ValueError, "size=48 is not supported: choose 32, 64 or 128"),
         (["digits", {"limit": 0}], ValueError, "limit=0 .* 1 or more, or None"),
@@ -645,8 +668,9 @@ def test_empty_folders(root):
 
 
 def test_available_datasets():
-    assert available_datasets() == ["cifar10", "digits", "fashion-mnist", "folder"]
-    assert isinstance(load_images(available_datasets()[1], limit=3), ImageSet)
+    known = "celeba cifar10 coco compcars digits fashion-mnist ffhq folder imagenet64 pets tiny-imagenet"
+    assert available_datasets() == known.split()
+    assert isinstance(load_images("digits", limit=3), ImageSet)
 
 
 # Real images

@@ -3,12 +3,16 @@
 A cache is a folder with `images.bin` (uint8, N x H x W x C), `labels.npy` where there are labels, and
 `meta.json`. It is made in a temporary folder beside its place and moved there when complete, so that it is
 there whole or not at all: an interruption leaves nothing that could be taken for a cache, and of two
-processes that make the same one the first to finish serves both.
+processes that make the same one the first to finish serves both. What a killed process leaves is removed by
+the next that makes a cache: a temporary folder is locked as long as its maker lives.
+
+Pictures stream through: memory holds a few groups of them, whether there are a thousand or a million.
 """
 
 import json
 import os
 import shutil
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,11 +22,13 @@ import torch
 from tqdm import tqdm
 
 from dcgan_lib.data.imageset import ImageSet
-from dcgan_lib.data.picture import decode_all, is_grey
+from dcgan_lib.data.picture import CROPS, decode_all, is_grey
 from dcgan_lib.randomness import rng
 
-# Part of every key and fingerprint: change it when the same files would give other pixels.
-PREPROCESSING = "upright, on white, shorter side by antialiased bicubic, centre crop; version 1"
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 
 def home():
@@ -30,12 +36,14 @@ def home():
     return Path(os.environ.get("DCGAN_LIB_HOME") or "~/.cache/dcgan_lib").expanduser()
 
 
-def cached(source, name, split, size, limit):
-    """The `ImageSet` of a source, from its cache if there is one; arguments as in `load_images`."""
-    recipe = {"dataset": name, "split": split, "size": size, "preprocessing": PREPROCESSING}
+def cached(source, name, split, size, limit, crop, options):
+    """The `ImageSet` of a source, from its cache if there is one; arguments as in `load_images`, options in a dict."""
+    recipe = {"dataset": name, "split": split, "size": size, "preprocessing": CROPS[crop]}
+    if options:  # a data set without any keeps the keys and fingerprints that it had before there were options
+        recipe["options"] = options
     key = sha256(json.dumps([recipe, limit, str(source.root), source.listing]).encode()).hexdigest()
     folder = home() / "cache" / f"{name}-{split}-{size}-{key[:16]}"
-    return open_cache(folder, source) or build(folder, source, recipe, limit)
+    return open_cache(folder, source) or build(folder, source, recipe, limit, crop)
 
 
 def open_cache(folder, source):
@@ -57,25 +65,25 @@ def open_cache(folder, source):
     )
 
 
-def build(folder, source, recipe, limit):
+def build(folder, source, recipe, limit, crop):
     """Decode a source into a cache folder and open it."""
-    pictures, labels, classes = source.read()
+    contents = source.read()
+    pictures = contents.pictures
     # Over all pictures, so that a limit does not decide it; this stops at the first in colour.
-    channels = 1 if all(is_grey(picture) for picture in pictures) else 3
+    channels = 1 if all(is_grey(located(picture, source.root)) for picture in pictures) else 3
+    chosen = range(len(pictures))
     if limit is not None:
         stream = rng(0, f"limit {recipe['dataset']} {recipe['split']}")
         chosen = sorted(torch.randperm(len(pictures), generator=stream)[:limit].tolist())
-        pictures = [pictures[i] for i in chosen]
-        labels = None if labels is None else [labels[i] for i in chosen]
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".making-", dir=folder.parent) as temporary:
+        with temporary_folder(folder.parent) as temporary:
             made = Path(temporary, "cache")
             made.mkdir()
-            fill(made, recipe, source.root, pictures, channels, labels, classes)
+            fill(made, recipe, source.root, contents, chosen, channels, crop)
             publish(made, folder, source)
     except OSError as error:
-        needed = len(pictures) * recipe["size"] ** 2 * channels
+        needed = len(chosen) * recipe["size"] ** 2 * channels
         raise OSError(
             f"The image cache {folder} could not be written ({error.strerror or error}). It takes {needed:,} "
             "bytes: make room there, or set DCGAN_LIB_HOME to a folder that has it and may be written to."
@@ -83,43 +91,89 @@ def build(folder, source, recipe, limit):
     return open_cache(folder, source)
 
 
-def fill(made, recipe, root, pictures, channels, labels, classes):
+def located(picture, root):
+    """A picture that can be opened: the whole path of a file, an array as it is."""
+    return os.path.join(root, picture) if isinstance(picture, str) else picture
+
+
+def fill(made, recipe, root, contents, chosen, channels, crop):
     """Write the files of a cache into the folder `made`, with a list of the pictures that have no pixels."""
-    size = recipe["size"]
-    kept, skipped, digest = [], [], sha256()
-    decoded = decode_all(pictures, size, channels)
-    progress = tqdm(decoded, f"Decoding {recipe['dataset']}", len(pictures), unit=" images", delay=1)
+    size, pictures = recipe["size"], contents.pictures
+    skipped, missing, digest = [], [], sha256()
+    decoded = decode_all((located(pictures[i], root) for i in chosen), size, channels, crop)
+    progress = tqdm(decoded, f"Decoding {recipe['dataset']}", len(chosen), unit=" images", delay=1)
     with open(made / "images.bin", "wb") as out:
-        for index, pixels in enumerate(progress):
+        for position, pixels in enumerate(progress):
             if isinstance(pixels, str):
-                skipped.append((str(pictures[index].relative_to(root)), pixels))
+                picture = pictures[chosen[position]]
+                skipped.append((picture if isinstance(picture, str) else f"image {chosen[position]}", pixels))
+                missing.append(position)
             else:
                 out.write(pixels)
                 digest.update(pixels)
-                kept.append(index)
-    if not kept:
+    count, skipped = len(chosen) - len(missing), contents.skipped + skipped
+    if not count:
         reasons = "; ".join(f"{path}: {reason}" for path, reason in skipped[:3])
-        raise ValueError(f"None of the {len(skipped)} images in {root} can be read. Reasons: {reasons}.")
-    if labels is not None:
-        labels = np.array(labels, "<i8")[kept]
+        raise ValueError(f"None of the {len(skipped)} images in {root} can be used. Reasons: {reasons or 'no file'}.")
+    if contents.labels is not None:
+        labels = np.delete(np.asarray(contents.labels, "<i8")[chosen], missing)
         np.save(made / "labels.npy", labels)
         digest.update(labels)
-    digest.update(json.dumps([recipe, channels, classes]).encode())
+    digest.update(json.dumps([recipe, channels, contents.classes]).encode())
     meta = {
         "recipe": recipe,
-        "shape": [len(kept), size, size, channels],
-        "classes": classes,
+        "shape": [count, size, size, channels],
+        "classes": contents.classes,
         "fingerprint": digest.hexdigest(),
         "skipped": skipped,
     }
     (made / "meta.json").write_text(json.dumps(meta, indent=1))
+    for path in made.iterdir():  # the move must not reach the disk before what is moved
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def temporary_folder(parent):
+    """A new folder in `parent`, gone in the end; those that killed processes have left there go at once."""
+    with ExitStack() as stack:
+        with locked(parent):  # no one may look at the new folder before it is locked as well
+            for leftover in parent.glob(".making-*"):
+                with suppress(FileNotFoundError), locked(leftover, wait=False) as abandoned:
+                    if abandoned:
+                        shutil.rmtree(leftover, ignore_errors=True)
+            temporary = stack.enter_context(TemporaryDirectory(prefix=".making-", dir=parent))
+            stack.enter_context(locked(temporary))
+        yield temporary
+
+
+@contextmanager
+def locked(folder, wait=True):
+    """Hold a folder against other processes, until the end or the death of this one; yields whether it is held.
+
+    It is not where another holds it and `wait` is false, nor on Windows and on network drives without locks.
+    """
+    if fcntl is None:
+        yield False
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = True
+        except OSError:
+            held = False
+        yield held
+    finally:
+        os.close(handle)
 
 
 def publish(made, folder, source):
     """Move a finished cache to its place, unless another process has put the same one there by now."""
-    try:
-        made.rename(folder)
-    except OSError:
-        if open_cache(folder, source) is None:  # what stands there is damaged
-            shutil.rmtree(folder, ignore_errors=True)
+    with locked(folder.parent):
+        try:
             made.rename(folder)
+        except OSError:
+            if open_cache(folder, source) is None:  # what stands there is damaged
+                shutil.rmtree(folder, ignore_errors=True)
+                made.rename(folder)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dcgan_lib.data.imageset import Source, check_split
+from dcgan_lib.data.imageset import Contents, Dataset, Source
 
 TRAIN = 1437  # four fifths
 
@@ -15,7 +15,6 @@ def digits(root, split, download):
     "train" is the first 1,437 images and "test" the last 360. The images stand in the order of their writers,
     so the test digits are by other hands than the training digits, but for one writer whom the cut divides.
     """
-    check_split("digits", split)
     if root is not None:
         raise ValueError(f"'digits' takes no root: for the images in {root} choose the data set 'folder'.")
 
@@ -25,6 +24,21 @@ def digits(root, split, download):
         part = slice(TRAIN) if split == "train" else slice(TRAIN, None)
         data = load_digits()
         pictures = np.rint(data.images[part] * (255 / 16)).astype(np.uint8)
-        return pictures, data.target[part], tuple("0123456789")
+        return Contents(pictures, data.target[part], tuple("0123456789"))
 
-    return Source(root=Path(), listing=[], read=read, skipped=[])
+    return Source(root=Path(), listing=[], read=read)
+
+
+DIGITS = Dataset(
+    name="digits",
+    source=digits,
+    splits=("train", "test"),
+    title="Handwritten digits of scikit-learn",
+    page="https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
+    licence="CC BY 4.0",
+    images=1797,
+    pixels="8x8",
+    labels="10 digits",
+    papers=(),
+    get="ships with scikit-learn",
+)

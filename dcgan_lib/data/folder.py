@@ -3,7 +3,7 @@
 from os import scandir
 from pathlib import Path
 
-from dcgan_lib.data.imageset import Source
+from dcgan_lib.data.imageset import Contents, Dataset, Source
 from dcgan_lib.data.picture import SUFFIXES
 
 
@@ -43,7 +43,7 @@ def folder(root, split, download):
         skipped += [(within + name, "beside the class folders") for name in beside]
 
     def read():
-        return [root / path for path, _, _ in listing], labels if classes else None, classes
+        return Contents([path for path, _, _ in listing], labels if classes else None, classes)
 
     return Source(root, listing, read, skipped)
 
@@ -66,3 +66,18 @@ def visible(path):
     with scandir(path) as entries:
         shown = [entry for entry in entries if not entry.name.startswith(".")]
     return sorted(shown, key=lambda entry: entry.name)
+
+
+FOLDER = Dataset(
+    name="folder",
+    source=folder,
+    splits=(),
+    title="Any folder of images",
+    page="",
+    licence="the reader's own",
+    images=None,
+    pixels="any",
+    labels="the names of the folders, or none",
+    papers=(),
+    get="the reader's own",
+)

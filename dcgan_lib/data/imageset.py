@@ -1,7 +1,7 @@
-"""What the data package hands out (`ImageSet`), and what it makes it from (`Source`)."""
+"""What the data package hands out (`ImageSet`), and what it makes it from (`Dataset`, `Source`, `Contents`)."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -70,6 +70,44 @@ class ImageSet:
 
 
 @dataclass(frozen=True)
+class Dataset:
+    """A data set: the function that finds its files, and the facts for the book's table.
+
+    Parameters
+    ----------
+    name : str
+        What `load_images` calls it.
+    source : callable
+        (root, split, download, **options) -> Source. Its keyword-only parameters are the options that only
+        this data set has.
+    splits : tuple of str
+        The splits that it has; () where they are the reader's own.
+    title, page, licence : str
+        Its full name, where it is published, and the licence in its authors' words.
+    images : int or None
+        How many there are in all splits together.
+    pixels, labels : str
+        The original size of an image; what the labels are.
+    papers : tuple of str
+        Those of the two papers that used it: "gomez", "singh".
+    get : str
+        How it comes to the reader's disk.
+    """
+
+    name: str
+    source: Callable
+    splits: tuple[str, ...]
+    title: str
+    page: str
+    licence: str
+    images: int | None
+    pixels: str
+    labels: str
+    papers: tuple[str, ...]
+    get: str
+
+
+@dataclass(frozen=True)
 class Source:
     """One split of a data set as it lies on disk, nothing decoded yet.
 
@@ -80,19 +118,35 @@ class Source:
     listing : list of (path, bytes, nanoseconds)
         Every file with its size and time of change: a change in them makes a new cache.
     read : callable
-        () -> (pictures, labels, classes), called only where there is no cache. A picture is the path of a
-        file or a uint8 array (H, W) or (H, W, 3); labels are integers or None.
+        () -> Contents, called only where there is no cache.
     skipped : list of (path, reason)
-        Files that are known not to be images without reading them.
+        Files that are known not to be images without reading anything.
     """
 
     root: Path
     listing: list[tuple[str, int, int]]
     read: Callable
-    skipped: list[tuple[str, str]]
+    skipped: list[tuple[str, str]] = field(default_factory=list)
 
 
-def check_split(name, split):
-    """Refuse a split other than the two that the published data sets have."""
-    if split not in ("train", "test"):
-        raise ValueError(f"The data set {name!r} has no split {split!r}: choose 'train' or 'test'.")
+@dataclass(frozen=True)
+class Contents:
+    """What a `Source` holds, known once its lists and annotations have been read.
+
+    Parameters
+    ----------
+    pictures : sequence
+        Paths below the root, or uint8 arrays (H, W) or (H, W, 3). It may make an array when it is asked for
+        it: every picture is asked for once, in order.
+    labels : sequence of int, or None
+        Positions in `classes`, one a picture.
+    classes : tuple of str
+        () without labels.
+    skipped : list of (path, reason)
+        What the lists left out.
+    """
+
+    pictures: Sequence
+    labels: Sequence | None
+    classes: tuple[str, ...]
+    skipped: list[tuple[str, str]] = field(default_factory=list)

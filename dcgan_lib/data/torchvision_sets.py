@@ -1,18 +1,20 @@
-"""The data sets that torchvision downloads and unpacks: `cifar10` and `fashion-mnist`."""
-
-from pathlib import Path
+"""The data sets that torchvision unpacks and reads: `cifar10` and `fashion-mnist`."""
 
 import numpy as np
 
-from dcgan_lib.data.cache import home
-from dcgan_lib.data.imageset import Source, check_split
+from dcgan_lib.data.files import place, stamp
+from dcgan_lib.data.imageset import Contents, Dataset, Source
 
 
 def cifar10(root, split, download):
     """CIFAR-10 (Krizhevsky 2009): 50,000 and 10,000 colour images of 32 pixels in 10 classes."""
+
+    def archives(kind):
+        return {kind.filename: ((kind.url,), kind.tgz_md5)}
+
     batches = ["batches.meta", *(f"data_batch_{n}" for n in range(1, 6)), "test_batch"]
     return torchvision_source(
-        "cifar10", "CIFAR10", root, split, download,
+        "cifar10", "CIFAR10", root, split, download, archives,
         files=[f"cifar-10-batches-py/{batch}" for batch in batches],
         by_hand="unpack https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
     )  # fmt: skip
@@ -20,18 +22,25 @@ def cifar10(root, split, download):
 
 def fashion_mnist(root, split, download):
     """Fashion-MNIST (Xiao et al. 2017): 60,000 and 10,000 grey images of 28 pixels in 10 classes."""
+
+    def archives(kind):
+        hosts = [*kind.mirrors, "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/"]
+        return {f"FashionMNIST/raw/{name}": ([host + name for host in hosts], md5) for name, md5 in kind.resources}
+
     return torchvision_source(
-        "fashion-mnist", "FashionMNIST", root, split, download,
+        "fashion-mnist", "FashionMNIST", root, split, download, archives,
         files=[f"FashionMNIST/raw/{part}-{kind}-ubyte" for part in ("train", "t10k")
                for kind in ("images-idx3", "labels-idx1")],
         by_hand="unpack the four .gz files of https://github.com/zalandoresearch/fashion-mnist",
     )  # fmt: skip
 
 
-def torchvision_source(name, kind, root, split, download, files, by_hand):
-    """The source of torchvision's class `kind`, which keeps its data in these `files` below `root`."""
-    check_split(name, split)
-    root = (Path(root).expanduser() if root else home() / "downloads" / name).resolve()
+def torchvision_source(name, kind, root, split, download, archives, files, by_hand):
+    """The source of torchvision's class `kind`, which keeps its data in these `files` below `root`.
+
+    `archives(class)` is {path below the root: (addresses, md5)}, where the class looks for what it unpacks.
+    """
+    root = place(root, name)
     by_hand = f"{by_hand} so that there is a file {root / files[0]}"
 
     def open_set(**options):
@@ -45,8 +54,14 @@ def torchvision_source(name, kind, root, split, download, files, by_hand):
                 f"{name!r} is not in {root}: {missing[0]} is missing. Take download=True, or {by_hand}."
             )
         try:
-            open_set(download=True)
-        except Exception as error:  # a dead host fails in many ways
+            from torchvision import datasets
+
+            from dcgan_lib.data import download as network
+
+            for path, (addresses, md5) in archives(getattr(datasets, kind)).items():
+                network.download(addresses, root / path, md5 and f"md5:{md5}")
+            open_set(download=True)  # finds the archives there, and unpacks them
+        except Exception as error:  # a dead host fails in many ways, and so does a damaged archive
             raise RuntimeError(
                 f"The download of {name!r} to {root} failed ({error}). Try again later, or {by_hand}."
             ) from error
@@ -59,7 +74,34 @@ def torchvision_source(name, kind, root, split, download, files, by_hand):
                 f"The files of {name!r} are damaged ({error}). Delete {(root / files[0]).parent} and take "
                 f"download=True, or {by_hand}."
             ) from error
-        return np.asarray(data.data), np.asarray(data.targets), tuple(data.classes)
+        return Contents(np.asarray(data.data), np.asarray(data.targets), tuple(data.classes))
 
-    stats = [(file, (root / file).stat()) for file in files]
-    return Source(root, [(file, stat.st_size, stat.st_mtime_ns) for file, stat in stats], read, skipped=[])
+    return Source(root, [stamp(root, file) for file in files], read)
+
+
+CIFAR10 = Dataset(
+    name="cifar10",
+    source=cifar10,
+    splits=("train", "test"),
+    title="CIFAR-10",
+    page="https://www.cs.toronto.edu/~kriz/cifar.html",
+    licence="none stated; the authors ask to be cited",
+    images=60000,
+    pixels="32x32",
+    labels="10 classes",
+    papers=("singh",),
+    get="downloaded (170 MB)",
+)
+FASHION_MNIST = Dataset(
+    name="fashion-mnist",
+    source=fashion_mnist,
+    splits=("train", "test"),
+    title="Fashion-MNIST",
+    page="https://github.com/zalandoresearch/fashion-mnist",
+    licence="MIT",
+    images=70000,
+    pixels="28x28",
+    labels="10 classes",
+    papers=(),
+    get="downloaded (31 MB)",
+)
