@@ -344,6 +344,15 @@ def test_a_header_that_leads_backwards(path, folder):
     assert "is damaged, or no zip" in told(path, folder)
 
 
+def test_a_tar_is_read_forwards():
+    stream = module.Forwards(io.BytesIO(NOISE), 10**6)
+    assert stream.read(1024) == NOISE[:1024]
+    stream.seek(500_000)
+    assert stream.read(3) == NOISE[500_000:500_003] and stream.tell() == 500_003
+    with pytest.raises(tarfile.ReadError, match="leads backwards"):
+        stream.seek(512)
+
+
 def test_a_sparse_file(path, folder):
     info = tarfile.TarInfo("a.jpg")
     info.type = tarfile.GNUTYPE_SPARSE
@@ -491,7 +500,7 @@ def slowly(path, folder):
     copy = module.copy
     module.copy = lambda *arguments: time.sleep(0.1) or copy(*arguments)
     extract(path, folder)
-    return content(folder) == FILES
+    return all((folder / name).read_bytes() == data for name, data in FILES.items())
 
 
 def test_two_processes_at_once(path, folder, capfd):

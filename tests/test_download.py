@@ -1,5 +1,6 @@
 """`download`: from servers that are cut, silent, wrong, gone or changed, to the right file or a clear sentence."""
 
+import fcntl
 import hashlib
 import multiprocessing
 import os
@@ -30,10 +31,10 @@ FORK = multiprocessing.get_context("fork")
 
 
 class Site:
-    """A web server whose pages are functions of the request handler; it remembers what it was asked for."""
+    """A web server whose pages are functions of the request handler; it remembers what it was asked and answered."""
 
     def __init__(self):
-        self.pages, self.asked = {}, []
+        self.pages, self.asked, self.answered = {}, [], []
         site = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -46,6 +47,9 @@ class Site:
                     site.pages[site.asked[-1][0]](self)
                 except OSError:
                     pass  # the client has gone, as some tests want it
+
+            def log_request(self, code):
+                site.answered.append(code)
 
             def log_message(self, *arguments):
                 pass
@@ -89,7 +93,8 @@ def serves(data=DATA, *, cut=None, ranges=True, if_range=True, kind="application
         start, status, about = 0, 200, dict(headers)
         asked = re.fullmatch(r"bytes=(\d+)-", handler.headers["Range"] or "")
         validator = handler.headers["If-Range"]
-        changed = if_range and validator and validator not in (headers.get("ETag"), headers.get("Last_Modified"))
+        known = [value for name, value in headers.items() if not value.startswith("W/")]
+        changed = if_range and validator and validator not in known
         if ranges and asked and not changed:
             start, status = int(asked[1]), 206
             if start >= len(data):
@@ -280,7 +285,7 @@ def test_the_same_file_goes_on(site, path, checksum, validator):
     sentence(site("a"), path, checksum)
     site.pages["a"] = serves(**validator)
     download(site("a"), path, checksum)
-    assert alone(path) and site.asked[1:] == [("a", "bytes=400000-")]
+    assert alone(path) and site.asked[1:] == [("a", "bytes=400000-")] and site.answered == [200, 206]
 
 
 @pytest.mark.parametrize("if_range", [True, False])
@@ -290,7 +295,7 @@ def test_a_changed_file_is_not_glued_to_the_old_half(site, path, checksum, if_ra
     sentence(site("a"), path, checksum)
     site.pages["a"] = serves(ETag='"new"', if_range=if_range)
     download(site("a"), path, checksum)
-    assert alone(path)
+    assert alone(path) and site.answered == ([200, 200] if if_range else [200, 206, 200])
 
 
 def test_with_nothing_to_compare_it_begins_anew(site, path):
@@ -328,19 +333,20 @@ def test_nothing_is_left_to_fetch(site, path, there):
     assert alone(path) and len(site.asked) == (1 if there == DATA else 2)
 
 
+@pytest.mark.parametrize("checksum", [MD5, None])
 @pytest.mark.parametrize("told", ["bytes 0-999999/1000000", "bytes 400001-999999/1000000", "nonsense", None])
-def test_another_range_than_asked_for(site, path, told):
+def test_another_range_than_asked_for(site, path, told, checksum):
     def page(handler):
         if not handler.headers["Range"]:
             return serves()(handler)
         answer(handler, 206, Content_Length=600_000, **({"Content_Range": told} if told else {}))
         handler.wfile.write(OTHER[HALF:])
 
-    path.parent.mkdir()
-    beside(path).write_bytes(DATA[:HALF])
+    site.pages["a"] = serves(cut=HALF, ETag='"1"')
+    sentence(site("a"), path, checksum)
     site.pages["a"] = page
-    download(site("a"), path, MD5)
-    assert alone(path) and site.asked == [("a", "bytes=400000-"), ("a", None)]
+    download(site("a"), path, checksum)
+    assert alone(path) and site.asked[1:] == [("a", "bytes=400000-"), ("a", None)]
 
 
 def test_a_range_that_was_not_asked_for(site, path):
@@ -540,6 +546,26 @@ def test_two_processes_at_once(site, path, capfd):
         assert all(done.result() for done in downloads)
     assert alone(path) and site.asked == [("a", None)]
     assert f"Another process is at work on {beside(path)}: waiting for it." in capfd.readouterr().err
+
+
+def test_who_waited_for_a_file_that_is_gone_waits_for_the_next(site, path):
+    """The first leaves nothing, a third begins before the second wakes up: there is still one at a time."""
+    site.pages["a"] = serves()
+    path.parent.mkdir()
+    with open(beside(path), "ab") as first:
+        fcntl.flock(first, fcntl.LOCK_EX)
+        second = FORK.Process(target=download, args=[site("a"), path, MD5])
+        second.start()
+        time.sleep(0.2)
+        beside(path).unlink()
+        third = open(beside(path), "ab")
+        fcntl.flock(third, fcntl.LOCK_EX)
+        fcntl.flock(first, fcntl.LOCK_UN)  # closing is not enough: the second has inherited it
+    time.sleep(0.2)
+    assert second.is_alive() and site.asked == []
+    third.close()
+    second.join()
+    assert second.exitcode == 0 and alone(path)
 
 
 def test_who_waited_for_a_killed_process_goes_on(site, path):

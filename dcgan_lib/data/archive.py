@@ -95,13 +95,12 @@ def unpack(file, name, folder, total):
         temporary.mkdir()
         with tqdm(None, f"Unpacking {name}", total, unit="B", unit_scale=True, delay=1) as bar:
             for path, size, opened in members(file):
-                if opened is None:
-                    (temporary / path).mkdir(parents=True, exist_ok=True)
-                    continue
-                (temporary / path).parent.mkdir(parents=True, exist_ok=True)
-                with open(temporary / path, "wb") as out:
-                    copy(opened(), out, size, bar)
-                os.utime(temporary / path, ns=(time, time))
+                target = temporary / path
+                (target.parent if opened else target).mkdir(parents=True, exist_ok=True)
+                if opened:
+                    with open(target, "wb") as out:
+                        copy(opened(), out, size, bar)
+                    os.utime(target, ns=(time, time))
         move(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -107,7 +107,7 @@ def beside(path):
 
 
 def note_of(path):
-    """Where it is kept what the server said of the file: address, validator (for If-Range), length in bytes."""
+    """Where it is told from which address the beginning came, and what to compare with If-Range."""
     return path.with_name(f"{path.name}.part.json")
 
 
@@ -115,7 +115,7 @@ def read_note(path):
     try:
         return json.loads(note_of(path).read_text())
     except (OSError, ValueError):  # none, or cut off by a kill
-        return {"address": None, "validator": None, "length": None}
+        return {"address": None, "validator": None}
 
 
 def fault(path, checksum):
@@ -202,7 +202,7 @@ def transfer(address, path, known):
     if start and answer.status == 416 and answer.headers["Content-Range"] == f"bytes */{start}":
         answer.close()
         return True  # it was whole already
-    if start and not goes_on(answer, start, validator, note["length"]):
+    if start and not goes_on(answer, start, validator):
         start = 0
         if answer.status != 200:
             answer.close()
@@ -222,7 +222,7 @@ def transfer(address, path, known):
                 out.truncate(start)
                 out.seek(start)
                 if not start:
-                    note = {"address": address, "validator": validator_of(answer), "length": length}
+                    note = {"address": address, "validator": validator_of(answer)}
                     note_of(path).write_text(json.dumps(note))
                 for piece in chain([head], pieces):
                     out.write(piece)
@@ -269,14 +269,11 @@ def web():
     return opener
 
 
-def goes_on(answer, start, validator, length):
+def goes_on(answer, start, validator):
     """Whether an answer is the rest, from byte `start` on, of the file whose beginning is here."""
-    first, whole = content_range(answer)
-    if answer.status != 206 or first != start:
+    if answer.status != 206 or content_range(answer)[0] != start:
         return False
-    if validator and validator_of(answer) not in (None, validator):
-        return False  # this server does not know If-Range
-    return None in (whole, length) or whole == length
+    return not validator or validator_of(answer) in (None, validator)  # some servers do not know If-Range
 
 
 def length_of(answer, start):
