@@ -393,6 +393,14 @@ def test_a_web_page_does_not_cost_the_half_that_is_here(site, path):
     assert alone(path) and site.asked[-1] == ("c", "bytes=400000-")
 
 
+@pytest.mark.parametrize("page", [serves(ranges=False, cut=0), serves(b"", ranges=False), fails(503)])
+def test_nor_does_an_answer_without_a_byte(site, path, page):
+    site.pages.update(a=serves(cut=HALF), b=page, c=serves())
+    assert "400,000 bytes are here" in sentence(site("a", "b"), path)
+    download(site("c"), path, MD5)
+    assert alone(path) and site.asked[-1] == ("c", "bytes=400000-")
+
+
 def test_a_web_page_that_is_wanted(site, tmp_path):
     site.pages["a"] = serves(b"<html>Welcome</html>", kind="text/html")
     assert download(site("a"), tmp_path / "page.html", None).read_bytes() == b"<html>Welcome</html>"

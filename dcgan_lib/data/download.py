@@ -213,6 +213,8 @@ def transfer(address, path, known):
             raise Unserved("the server does not tell the length, so that a part could not be told from the whole")
         pieces = read(answer)
         head = next(pieces, b"")
+        if not head:
+            raise Unserved("the answer was empty")
         refuse_page(answer, b"" if start else head, path)
         if length is not None and length - size > (free := shutil.disk_usage(part.parent).free):
             raise no_room(path, length - size, f"only {free:,} bytes are free")
@@ -233,8 +235,6 @@ def transfer(address, path, known):
             missing = None if length is None else length - part.stat().st_size
             raise no_room(path, missing, error.strerror or error) from error
     size = part.stat().st_size
-    if not size:
-        raise Unserved("the answer was empty")
     if length is not None and size != length:
         raise Unserved(f"the connection broke off after {size:,} of {length:,} bytes")
     return start > 0
