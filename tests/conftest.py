@@ -12,28 +12,6 @@ import torch
 import yaml
 from PIL import Image
 
-try:
-    import dcgan_lib.data.archive
-    import dcgan_lib.data.download  # noqa: F401
-except ImportError:  # stand-ins until those two modules are merged
-    import shutil
-    import types
-    import urllib.request
-
-    import dcgan_lib.data
-
-    def _download(addresses, path, checksum):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with urllib.request.urlopen(addresses[0]) as answer:
-            path.write_bytes(answer.read())
-        return path
-
-    for _name, _contents in {"download": _download, "extract": shutil.unpack_archive}.items():
-        _module = types.ModuleType(f"dcgan_lib.data.{'archive' if _name == 'extract' else _name}")
-        setattr(_module, _name, _contents)
-        sys.modules[_module.__name__] = _module
-        setattr(dcgan_lib.data, _module.__name__.rpartition(".")[2], _module)
-
 ROOT = Path(__file__).resolve().parent.parent
 
 

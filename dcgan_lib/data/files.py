@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from os import scandir
 from pathlib import Path
 
+from dcgan_lib.data import download as network
+from dcgan_lib.data.archive import extract
 from dcgan_lib.data.cache import home
 from dcgan_lib.data.picture import SUFFIXES
 
@@ -45,9 +47,6 @@ def provide(name, root, archives, download, by_hand):
     Raises FileNotFoundError where an archive is missing and cannot or may not be fetched; `by_hand` is the
     part of its sentence that says what to get, and where.
     """
-    from dcgan_lib.data import archive as unpacking
-    from dcgan_lib.data import download as network
-
     for archive in archives:
         if (root / archive.holds).exists():
             continue
@@ -57,7 +56,7 @@ def provide(name, root, archives, download, by_hand):
                 choice = "Take download=True, or" if archive.addresses else "To get it,"
                 raise FileNotFoundError(f"{name!r} is not in {root}: {archive.holds} is missing. {choice} {by_hand}.")
             network.download(archive.addresses, packed, archive.checksum)
-        unpacking.extract(packed, root / archive.into)
+        extract(packed, root / archive.into)
         if not (root / archive.holds).exists():
             raise RuntimeError(f"{packed} holds no {archive.holds}: it is another archive. Delete it, and {by_hand}.")
 

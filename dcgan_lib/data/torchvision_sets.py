@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from dcgan_lib.data import download as network
 from dcgan_lib.data.files import place, stamp
 from dcgan_lib.data.imageset import Contents, Dataset, Source
 
@@ -55,8 +56,6 @@ def torchvision_source(name, kind, root, split, download, archives, files, by_ha
             )
         try:
             from torchvision import datasets
-
-            from dcgan_lib.data import download as network
 
             for path, (addresses, md5) in archives(getattr(datasets, kind)).items():
                 network.download(addresses, root / path, md5 and f"md5:{md5}")
