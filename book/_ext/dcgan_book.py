@@ -1,6 +1,9 @@
-"""Theme settings that `_config.yml` cannot express without replacing the ones made from its other keys."""
+"""What the book needs of Sphinx beyond `_config.yml`: theme settings, and the page of the data sets."""
 
+import inspect
 from pathlib import Path
+
+from sphinx.util.docutils import SphinxDirective
 
 STATIC = Path(__file__).resolve().parent.parent / "_static"
 
@@ -13,6 +16,43 @@ def configure(app, config):
     config.html_theme_options["navbar_persistent"] = []
 
 
+class DataSets(SphinxDirective):
+    """A table of all data sets, then a section for each, from the facts that stand beside the loaders."""
+
+    def run(self):
+        from dcgan_lib.data import DATASETS, describe_datasets
+
+        described = describe_datasets()
+        lines = ["| name | images | pixels | labels | paper |", "|---|---|---|---|---|"]
+        lines += [f"| [`{row['name']}`](#data-{row['name']}) | {count(row)} | {row['pixels']} | {row['labels']} "
+                  f"| {papers(row)} |" for row in described]  # fmt: skip
+        for row in described:
+            lines += section(row, inspect.getdoc(DATASETS[row["name"]].source))
+        return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
+
+
+def count(row):
+    return "yours" if row["images"] is None else f"{row['images']:,}"
+
+
+def papers(row):
+    return ", ".join(f"{{cite:t}}`{paper}`" for paper in row["papers"]) or "none"
+
+
+def section(row, about):
+    """The lines of one data set: what its loader says of itself, then the facts."""
+    call = f'load_images("{row["name"]}")' if row["images"] else f'load_images("{row["name"]}", root="my/pictures")'
+    facts = {"published at": f"<{row['page']}>" if row["page"].startswith("http") else row["page"],
+             "licence": row["licence"],
+             "splits": ", ".join(f"`{split}`" for split in row["splits"]) or "those of your folders",
+             "options": ", ".join(f"`{name}={default!r}`" for name, default in row["options"].items()),
+             "how it comes": row["get"]}  # fmt: skip
+    return ["", f"(data-{row['name']})=", f"## `{row['name']}`: {row['title']}", "", about, "",
+            *(f"- {name}: {value}" for name, value in facts.items() if value),
+            "", "```python", f"images = {call}", "```"]  # fmt: skip
+
+
 def setup(app):
+    app.add_directive("data-sets", DataSets)
     app.connect("config-inited", configure)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
