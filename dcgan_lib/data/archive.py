@@ -49,7 +49,7 @@ def extract(archive, folder):
     RuntimeError
         The archive is refused, damaged, cut off, or of another kind.
     OSError
-        It cannot be read, or the folder cannot be written.
+        It cannot be read, or the folder cannot be written or has no room for it.
     """
     archive, folder, total = Path(archive), Path(folder), 0
     try:
