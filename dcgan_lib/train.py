@@ -3,8 +3,8 @@
     python -m dcgan_lib.train --params params/NAME.yaml [-p NAME VALUE ...] [--runs runs]
     torchrun --nproc-per-node N -m dcgan_lib.train --params params/NAME.yaml
 
-The file is one of those that the chapters take, or has any other field of `TrainConfig`. The run lands in
-runs/NAME/dcgan, where the chapters of a batch run find it.
+The file is one of those that the chapters take, or has any other field of `TrainConfig` and argument of `load_images`.
+The run lands in runs/NAME/dcgan, where the chapters of a batch run find it.
 
 This is a program, not a module to import: `dcgan_lib.train` is the function.
 """
@@ -17,22 +17,24 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from dcgan_lib import parallel
-from dcgan_lib.data import load_images
+from dcgan_lib.data import available_datasets, load_images, options_of
 from dcgan_lib.parameters import Refused, did_you_mean, read_parameters
 from dcgan_lib.run import TrainConfig
 from dcgan_lib.training import train
 
-OF_THE_IMAGES = {"dataset", "root", "limit"}
+OF_THE_IMAGES = {"dataset", "root", "split", "limit", "crop"}  # and what only one data set knows
 OF_THE_RUN = {field.name for field in fields(TrainConfig)} - {"channels"}  # the images decide that
 
 
 def sort_out(path, values):
     """(what the images need, what the run needs, names that training does not use)."""
-    known, other = OF_THE_IMAGES | OF_THE_RUN, sorted(set(values) - OF_THE_IMAGES - OF_THE_RUN)
+    dataset = values.setdefault("dataset", "digits")
+    of_images = OF_THE_IMAGES | (options_of(dataset).keys() if dataset in available_datasets() else set())
+    known, other = of_images | OF_THE_RUN, sorted(set(values) - of_images - OF_THE_RUN)
     for name in other:  # a chapter's parameter, unless it looks like a slip
         if get_close_matches(name, known, 1, cutoff=0.8):
             raise Refused(f"{path}: training has no parameter {name!r}; {did_you_mean(name, known)}")
-    return ({name: values[name] for name in OF_THE_IMAGES & set(values)},
+    return ({name: values[name] for name in of_images & set(values)},
             {name: values[name] for name in OF_THE_RUN & set(values)}, other)  # fmt: skip
 
 
@@ -53,7 +55,7 @@ def main(arguments=None):
             print(f"not used in training: {', '.join(other)}")
         if not first:
             parallel.wait()  # the first downloads and decodes, the others find it done
-        images = load_images(of_images.pop("dataset", "digits"), size=of_run.get("image_size", 64), **of_images)
+        images = load_images(of_images.pop("dataset"), size=of_run.get("image_size", 64), **of_images)
         if first:
             parallel.wait()
         config = TrainConfig(channels=images.channels, **of_run)

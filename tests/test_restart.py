@@ -99,6 +99,7 @@ def test_the_command_line_says_what_is_wrong(launch, tmp_path):
 
     assert "no parameter 'epoch'; did you mean epochs?" in refusal("-p", "epoch", "3")
     assert "digitz" in refusal("-p", "dataset", "digitz")
+    assert "crop='round' is not known: choose 'centre'" in refusal("-p", "crop", "round")
     assert not (tmp_path / "wrong").exists()
 
 
