@@ -4,6 +4,11 @@ A recipe says which blocks of the discriminator are kept and how their maps are 
 flattened and put side by side: one row of numbers an image.
 """
 
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch.nn.functional import adaptive_max_pool2d, max_pool2d
@@ -22,7 +27,20 @@ RECIPES = {
     "maxpool": lambda maps: [max_pool2d(m, 4, stride=2, padding=1) for m in maps[:3]],
     # The other way to 28,672: the three blocks of a 32-pixel discriminator, not pooled at all.
     "maps": lambda maps: maps,
+    # The program of Radford et al. for SVHN: 7,168 numbers, of a 32-pixel discriminator whose BatchNorm has been
+    # re-estimated on real images (`recalibrate_batchnorm`).
+    "radford-svhn": lambda maps: pooled_to_4(maps, 3),
+    # Radford et al., section 5.1, on CIFAR-10: 28,672 numbers, of the six 3x3 convolutions of width 128.
+    "radford-cifar10": lambda maps: pooled_to_4(maps, 6),
 }
+
+
+def pooled_to_4(maps, blocks):
+    """Every map max-pooled to 4x4, of the network that the original program had: 32 pixels, so many blocks."""
+    if len(maps) != blocks or maps[-1].shape[-1] != 4:
+        raise ValueError(f"this recipe is of a 32-pixel discriminator with {blocks} blocks (kernel_size="
+                         f"{'4 or 5' if blocks == 3 else 3}); this one has {len(maps)}; take the recipe 'grid'")  # fmt: skip
+    return [max_pool2d(m, m.shape[-1] // 4) for m in maps]
 
 
 def available_recipes():
@@ -70,7 +88,7 @@ def feature_size(discriminator, recipe):
 
 
 @torch.no_grad()
-def extract_features(discriminator, images, recipe, *, batch_size=256, progress=True):
+def extract_features(discriminator, images, recipe, *, file=None, dtype="float32", batch_size=256, progress=True):
     """Feature matrix of a set of images.
 
     BatchNorm is in evaluation mode, so that a row depends on its own image alone.
@@ -82,6 +100,11 @@ def extract_features(discriminator, images, recipe, *, batch_size=256, progress=
     images : ImageSet, or uint8 Tensor of shape (N, C, H, W)
     recipe : str
         One of `available_recipes()`.
+    file : path, optional
+        Write the matrix to this .npy file as it is made, and return it mapped from there: for matrices larger than
+        the memory. What was there before is replaced when all is written.
+    dtype : {"float32", "float16"}
+        Number format of the matrix; float16 takes half of the room and rounds to three digits.
     batch_size : int
         Images computed at a time; it does not change the result beyond rounding.
     progress : bool
@@ -89,7 +112,15 @@ def extract_features(discriminator, images, recipe, *, batch_size=256, progress=
     Returns
     -------
     ndarray of shape (N, D)
-        float32, with D as `feature_size` says.
+        With D as `feature_size` says. Where it is mapped, changes made to it are not written to the file.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Images of another shape or type than the discriminator's, an unknown recipe or dtype, or features that are
+        no numbers.
+    MemoryError, OSError
+        The matrix does not fit into the memory, or onto the disk.
     """
     pixels = getattr(images, "images", images)
     expected = (discriminator.channels, discriminator.image_size, discriminator.image_size)
@@ -98,13 +129,46 @@ def extract_features(discriminator, images, recipe, *, batch_size=256, progress=
                          f"(N, {', '.join(map(str, expected))})")  # fmt: skip
     if pixels.dtype != torch.uint8:
         raise TypeError(f"images are {pixels.dtype}; give the uint8 pixels, they are scaled here")
-    size = feature_size(discriminator, recipe)
+    if dtype not in ("float32", "float16"):
+        raise ValueError(f"dtype is {dtype!r}; choose 'float32' or 'float16'")
+    shape = len(pixels), feature_size(discriminator, recipe)
+    if file is None:
+        matrix = _in_memory(shape, dtype)
+        _fill(matrix, discriminator, pixels, recipe, batch_size, progress)
+        return matrix
+    with _on_disk(Path(file), shape, dtype) as matrix:
+        _fill(matrix, discriminator, pixels, recipe, batch_size, progress)
+    return np.load(file, mmap_mode="c")
+
+
+def _in_memory(shape, dtype):
     try:
-        matrix = np.empty((len(pixels), size), np.float32)
+        return np.empty(shape, dtype)
     except MemoryError as error:
-        need = len(pixels) * size * 4 / 2**30
-        raise MemoryError(f"{len(pixels):,} images of {size:,} features need {need:.1f} GiB of memory; "
-                          "use a recipe with fewer features or fewer images") from error  # fmt: skip
+        need = np.prod(shape) * np.dtype(dtype).itemsize / 2**30
+        raise MemoryError(f"{shape[0]:,} images of {shape[1]:,} features need {need:.1f} GiB of memory; give file=... "
+                          "to keep them on the disk, or use a recipe with fewer features") from error  # fmt: skip
+
+
+@contextmanager
+def _on_disk(path, shape, dtype):
+    """A matrix mapped from a new file, which takes its place when it is whole."""
+    need, part = int(np.prod(shape)) * np.dtype(dtype).itemsize, path.with_name(f".{path.name}.{os.getpid()}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(path.parent).free
+    if need > free:  # a mapped file that outgrows the disk kills the process
+        raise OSError(f"{path} cannot be written: {shape[0]:,} images of {shape[1]:,} features take {need:,} bytes, and "
+                      f"{free:,} are free there; make room, or choose float16 or a recipe with fewer features")  # fmt: skip
+    try:
+        matrix = np.lib.format.open_memmap(part, mode="w+", dtype=dtype, shape=shape)
+        yield matrix
+        matrix.flush()
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _fill(matrix, discriminator, pixels, recipe, batch_size, progress):
     device, was_training = next(discriminator.parameters()).device, discriminator.training
     discriminator.eval()
     try:
@@ -113,11 +177,13 @@ def extract_features(discriminator, images, recipe, *, batch_size=256, progress=
             for start in range(0, len(pixels), batch_size):
                 batch = to_float(pixels[start : start + batch_size].to(device))
                 rows = _features(discriminator, recipe, batch.contiguous(memory_format=torch.channels_last))
+                if not rows.sum().isfinite() and not rows.isfinite().all():
+                    raise ValueError("the features are no numbers: the discriminator's weights are broken, or BatchNorm's "
+                                     "statistics are; was its training stopped by NaN?")  # fmt: skip
                 matrix[start : start + batch_size] = rows.cpu().numpy()
                 bar.update(len(batch))
     finally:
         discriminator.train(was_training)
-    return matrix
 
 
 @torch.no_grad()

@@ -1,7 +1,8 @@
 """The two networks of a DCGAN (Radford et al. 2015, section 3), in the sizes that the book uses.
 
 A picture of 64 pixels is four halvings away from a map of 4x4, so both networks have four hidden blocks; at 32
-pixels they have three, at 128 five. Width doubles whenever the picture halves.
+pixels they have three, at 128 five. Width doubles whenever the picture halves. With a kernel of 3 there are twice as
+many blocks, as in the network that the original paper trained on ImageNet: before each halving, one keeps the size.
 """
 
 import torch
@@ -9,22 +10,29 @@ from torch import nn
 
 from dcgan_lib.randomness import rng
 
-HIDDEN_BLOCKS = {32: 3, 64: 4, 128: 5}
+HALVINGS = {32: 3, 64: 4, 128: 5}
 # Padding that makes a convolution of stride 2 halve the picture exactly, and the rows that its transpose must
 # add to double it exactly: (padding, output padding) for each kernel size.
-PADDING = {4: (1, 0), 5: (2, 1)}
+PADDING = {3: (1, 1), 4: (1, 0), 5: (2, 1)}
 
 
 def _check(image_size, channels, latent_dim, width, kernel_size):
-    if image_size not in HIDDEN_BLOCKS:
-        raise ValueError(f"image_size is {image_size!r}; the networks are built for {list(HIDDEN_BLOCKS)} pixels")
+    if image_size not in HALVINGS:
+        raise ValueError(f"image_size is {image_size!r}; the networks are built for {list(HALVINGS)} pixels")
     if kernel_size not in PADDING:
-        raise ValueError(f"kernel_size is {kernel_size!r}; the papers use 4 and 5, choose one of them")
+        raise ValueError(f"kernel_size is {kernel_size!r}; the papers use 3, 4 and 5, choose one of them")
     if channels not in (1, 3):
         raise ValueError(f"channels is {channels!r}; grey images have 1, colour images 3")
     for name, value in (("latent_dim", latent_dim), ("width", width)):
         if not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1")
+
+
+def _steps(image_size, channels, width, kernel_size):
+    """(maps before, maps after, stride) of the discriminator's blocks; the generator takes them backwards."""
+    strides = (1, 2) if kernel_size == 3 else (2,)
+    after = [(width * 2**halving, stride) for halving in range(HALVINGS[image_size]) for stride in strides]
+    return [(before, maps, stride) for before, (maps, stride) in zip([channels, *(maps for maps, _ in after)], after)]
 
 
 @torch.no_grad()
@@ -56,8 +64,8 @@ class Generator(nn.Module):
     latent_dim : int
     width : int
         Maps in the last hidden block; the block before it has twice as many, and so on.
-    kernel_size : {4, 5}
-        Kernel of the stride-2 layers. The first layer always has a kernel of 4: it makes the map of 4x4.
+    kernel_size : {3, 4, 5}
+        Of all layers but the first, which always has a kernel of 4: it makes the map of 4x4. 3 doubles their number.
     seed : int
         Seeds the initial weights.
 
@@ -72,16 +80,14 @@ class Generator(nn.Module):
         _check(image_size, channels, latent_dim, width, kernel_size)
         self.latent_dim = latent_dim
         padding, output_padding = PADDING[kernel_size]
-        double = dict(stride=2, padding=padding, output_padding=output_padding)
-        widths = [width * 2**i for i in reversed(range(HIDDEN_BLOCKS[image_size]))]
-
-        def block(convolution, maps):
-            return nn.Sequential(convolution, nn.BatchNorm2d(maps), nn.ReLU(inplace=True))
-
-        self.blocks = nn.ModuleList([block(_layer(nn.ConvTranspose2d, latent_dim, widths[0], 4), widths[0])])
-        for maps_in, maps in zip(widths, widths[1:]):
-            self.blocks.append(block(_layer(nn.ConvTranspose2d, maps_in, maps, kernel_size, **double), maps))
-        last = _layer(nn.ConvTranspose2d, widths[-1], channels, kernel_size, **double)
+        *hidden, last = [
+            _layer(nn.ConvTranspose2d, before, after, kernel_size, stride=stride, padding=padding,
+                   output_padding=output_padding if stride == 2 else 0)
+            for after, before, stride in reversed(_steps(image_size, channels, width, kernel_size))
+        ]  # fmt: skip
+        first = _layer(nn.ConvTranspose2d, latent_dim, hidden[0].in_channels, 4)
+        self.blocks = nn.ModuleList(nn.Sequential(layer, nn.BatchNorm2d(layer.out_channels), nn.ReLU(inplace=True))
+                                    for layer in (first, *hidden))  # fmt: skip
         self.head = nn.Sequential(last, nn.Tanh())
         _initialise(self, rng(seed, "generator weights"))
 
@@ -98,7 +104,7 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Tells real images from generated ones (Table 1 of gomez, left column, at the default sizes).
 
-    Each block is a convolution of stride 2, BatchNorm (except in the first) and LeakyReLU of slope 0.2. `head` is
+    Each block is a convolution, BatchNorm (except in the first) and LeakyReLU of slope 0.2. `head` is
     a convolution over the whole last map. It returns logits: the papers' sigmoid is part of the loss, where it
     can be computed without overflow.
 
@@ -107,8 +113,9 @@ class Discriminator(nn.Module):
     image_size : {32, 64, 128}
     channels : {1, 3}
     width : int
-        Maps in the first block; each later block has twice as many.
-    kernel_size : {4, 5}
+        Maps in the first block; their number doubles whenever the picture halves.
+    kernel_size : {3, 4, 5}
+        Kernel of the blocks; 3 doubles their number.
     seed : int
         Seeds the initial weights.
 
@@ -123,13 +130,12 @@ class Discriminator(nn.Module):
         _check(image_size, channels, 1, width, kernel_size)
         self.image_size, self.channels = image_size, channels
         self.width, self.kernel_size = width, kernel_size
-        widths = [width * 2**i for i in range(HIDDEN_BLOCKS[image_size])]
         self.blocks = nn.ModuleList()
-        for maps_in, maps in zip([channels] + widths, widths):
-            halve = _layer(nn.Conv2d, maps_in, maps, kernel_size, stride=2, padding=PADDING[kernel_size][0])
-            norm = [nn.BatchNorm2d(maps)] if len(self.blocks) else []
-            self.blocks.append(nn.Sequential(halve, *norm, nn.LeakyReLU(0.2, inplace=True)))
-        self.head = _layer(nn.Conv2d, widths[-1], 1, 4)
+        for before, after, stride in _steps(image_size, channels, width, kernel_size):
+            layer = _layer(nn.Conv2d, before, after, kernel_size, stride=stride, padding=PADDING[kernel_size][0])
+            norm = [nn.BatchNorm2d(after)] if len(self.blocks) else []
+            self.blocks.append(nn.Sequential(layer, *norm, nn.LeakyReLU(0.2, inplace=True)))
+        self.head = _layer(nn.Conv2d, after, 1, 4)
         _initialise(self, rng(seed, "discriminator weights"))
 
     def forward(self, *batches):

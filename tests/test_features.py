@@ -1,23 +1,57 @@
+import hashlib
+
 import numpy as np
 import pytest
 import torch
 
 from dcgan_lib import Discriminator, available_recipes, extract_features, feature_size, recalibrate_batchnorm, to_float
-from dcgan_lib.features import block_maps
+from dcgan_lib import features
+from dcgan_lib.features import _features, block_maps
+
+GOLDEN = {}
 
 
 @pytest.mark.parametrize("recipe,image_size,size", [
     ("grid", 64, 15_360), ("last", 64, 8_192), ("maxpool", 64, 28_672), ("maps", 32, 28_672),
-    ("last", 32, 4_096), ("maxpool", 32, 7_168), ("grid", 32, 7_168),
+    ("last", 32, 4_096), ("maxpool", 32, 7_168), ("grid", 32, 7_168), ("radford-svhn", 32, 7_168),
 ])  # fmt: skip
 @pytest.mark.parametrize("kernel_size", [4, 5])
 def test_the_papers_sizes(recipe, image_size, size, kernel_size):
     assert feature_size(Discriminator(image_size, kernel_size=kernel_size), recipe) == size
 
 
+def test_the_original_network_on_cifar10():
+    """Widths 128, 128, 256, 256, 512, 512, each pooled to 4x4 (Radford et al., section 5.1)."""
+    discriminator = Discriminator(32, width=128, kernel_size=3)
+    assert feature_size(discriminator, "radford-cifar10") == 28_672
+    assert feature_size(discriminator, "grid") == 28_672
+
+
+def network_for(recipe, channels=1):
+    return Discriminator(32, channels, width=8, kernel_size=3 if recipe == "radford-cifar10" else 4)
+
+
+@pytest.mark.parametrize("recipe,kernel_size,wrong", [("radford-svhn", 3, "6"), ("radford-cifar10", 5, "3")])
+def test_recipes_of_the_original_refuse_other_networks(recipe, kernel_size, wrong):
+    with pytest.raises(ValueError, match=f"this one has {wrong}; take the recipe 'grid'"):
+        feature_size(Discriminator(32, width=8, kernel_size=kernel_size), recipe)
+    with pytest.raises(ValueError, match="32-pixel discriminator"):
+        feature_size(Discriminator(64, width=8, kernel_size=kernel_size), recipe)
+
+
+@pytest.mark.parametrize("recipe,digest", GOLDEN.items())
+def test_features_of_a_seeded_network_never_change(recipe, digest):
+    """In 64 bits and rounded, so that no machine's order of sums shows."""
+    pixels = torch.randint(0, 256, (4, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    with torch.no_grad():
+        features = _features(network_for(recipe, 3).double().eval(), recipe, to_float(pixels).double())
+    rounded = np.round(features.numpy(), 5) + 0.0  # without a sign of zero
+    assert hashlib.sha256(rounded.tobytes()).hexdigest()[:16] == digest
+
+
 @pytest.mark.parametrize("recipe", available_recipes())
 def test_matrix_has_the_size_that_was_promised(make_images, recipe):
-    discriminator = Discriminator(32, 1, width=8)
+    discriminator = network_for(recipe)
     matrix = extract_features(discriminator, make_images(10), recipe, progress=False)
     assert matrix.shape == (10, feature_size(discriminator, recipe)) and matrix.dtype == np.float32
     assert discriminator.training, "the mode must be restored"
@@ -28,7 +62,8 @@ def test_recipes_by_hand(make_images):
     discriminator, images = Discriminator(32, 3, width=8).eval(), make_images(1, channels=3)
     with torch.no_grad():
         maps = [m[0].numpy() for m in block_maps(discriminator, to_float(images.images))]
-    found = {r: extract_features(discriminator, images, r, progress=False)[0] for r in available_recipes()}
+    recipes = [recipe for recipe in available_recipes() if recipe != "radford-cifar10"]
+    found = {r: extract_features(discriminator, images, r, progress=False)[0] for r in recipes}
 
     def close(recipe, parts):
         np.testing.assert_allclose(found[recipe], np.concatenate([p.ravel() for p in parts]), rtol=1e-4, atol=1e-5)
@@ -43,6 +78,7 @@ def test_recipes_by_hand(make_images):
     close("last", maps[-1:])
     close("grid", [pooled(m, m.shape[1] // 4, m.shape[1] // 4, 0) for m in maps])
     close("maxpool", [pooled(m, 4, 2, 1) for m in maps])
+    close("radford-svhn", [pooled(m, k, k, 0) for m, k in zip(maps, (4, 2, 1))])
 
 
 def test_batch_size_does_not_matter(make_images):
@@ -51,9 +87,45 @@ def test_batch_size_does_not_matter(make_images):
     np.testing.assert_allclose(whole, parts, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_matrix_in_a_file_is_the_same(make_images, tmp_path, dtype):
+    discriminator, images = Discriminator(32, 1, width=8), make_images(10)
+    whole = extract_features(discriminator, images, "maps", progress=False)
+    mapped = extract_features(discriminator, images, "maps", file=tmp_path / "a" / "maps.npy", dtype=dtype, progress=False)
+    assert isinstance(mapped, np.memmap) and mapped.dtype == dtype
+    np.testing.assert_array_equal(mapped, whole.astype(dtype))
+    np.testing.assert_array_equal(np.load(tmp_path / "a" / "maps.npy"), mapped)
+
+
+def test_an_interrupted_matrix_leaves_what_was_there(make_images, tmp_path, monkeypatch):
+    discriminator, images, file = Discriminator(32, 1, width=8), make_images(10), tmp_path / "last.npy"
+    before = extract_features(discriminator, images, "last", file=file, progress=False)
+    calls = []
+
+    def interrupted(*args):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return _features(*args)
+
+    monkeypatch.setattr(features, "_features", interrupted)
+    monkeypatch.setattr(features, "feature_size", lambda *args: 512)
+    with pytest.raises(KeyboardInterrupt):
+        extract_features(discriminator, images, "last", file=file, batch_size=4, progress=False)
+    np.testing.assert_array_equal(np.load(file), before)
+    assert [path.name for path in tmp_path.iterdir()] == ["last.npy"]
+
+
+def test_a_disk_that_is_too_small_is_told_before_anything_is_written(make_images, tmp_path, monkeypatch):
+    monkeypatch.setattr(features.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000}))
+    with pytest.raises(OSError, match="10 images of 512 features take 20,480 bytes, and 1,000 are free there"):
+        extract_features(Discriminator(32, 1, width=8), make_images(10), "last", file=tmp_path / "x.npy")
+    assert not list(tmp_path.iterdir())
+
+
 def test_bad_input(make_images):
     discriminator = Discriminator(64, 1, width=8)
-    with pytest.raises(ValueError, match="recipe is 'gird'.*grid, last, maxpool, maps"):
+    with pytest.raises(ValueError, match="recipe is 'gird'.*grid, last, maxpool, maps, radford"):
         feature_size(discriminator, "gird")
     with pytest.raises(ValueError, match=r"\(96, 1, 32, 32\).*\(N, 1, 64, 64\)"):
         extract_features(discriminator, make_images(), "grid")
