@@ -14,7 +14,7 @@ import torch
 from scipy.optimize import minimize
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, assert_all_finite, check_is_fitted, validate_data
+from sklearn.utils.validation import assert_all_finite, check_is_fitted, validate_data
 
 AT_ONCE = 2**22  # numbers in a block, 16 MB: it is read once from memory and used twice while it is in the cache
 KEPT = (np.float32, np.float16)  # number formats that are taken as they lie
@@ -64,17 +64,21 @@ class L2SVM(ClassifierMixin, BaseEstimator):
         self.max_iter = max_iter
         self.device = device
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y):
         """Fit to X, (n_images, n_features), and labels y, (n_images,).
 
-        A float32 or float16 matrix is read where it lies, a memory-mapped one as well. `sample_weight`, (n_images,),
-        multiplies an image's loss; 0 leaves the image out.
+        A float32 or float16 matrix is read where it lies, a memory-mapped one as well.
         """
+        return self._fit(X, y)
+
+    def _fit(self, X, y, left_out=()):
+        """Fit without the images at some positions, which no copy without them is made for."""
         if not self.C > 0:
             raise ValueError(f"C is {self.C!r}; it must be larger than 0")
         X, y = validate_data(self, X, y, dtype=KEPT, ensure_all_finite=False)
         check_classification_targets(y)
-        weight = torch.from_numpy(_check_sample_weight(sample_weight, X, dtype=np.float32))
+        weight = torch.ones(len(X))
+        weight[torch.as_tensor(left_out, dtype=torch.int64)] = 0
         classes = np.unique(y)
         if len(classes) < 2:
             raise ValueError(f"the labels hold one class only ({classes[0]!r}); a classifier needs two")
@@ -188,17 +192,19 @@ class _Matrix:
         total = 0.0
         for rows, block in self.blocks():
             share = weight[rows].to(self.device)
-            here, sum_here = share.sum().item(), (share @ block)
+            here, pivot = share.sum().item(), block[0].clone()
+            apart = block - pivot  # small numbers, whose float32 sums are good
+            sum_here = share @ apart
             if not sum_here.isfinite().all():  # seldom, so that the exact look costs nothing
                 assert_all_finite(block.cpu().numpy(), input_name="X", estimator_name="L2SVM")
             if not here:
                 continue
             centre = sum_here / here
-            spread = share @ (block - centre).square_()
-            centre, spread = centre.double().cpu(), spread.double().cpu()
-            apart = centre - mean
-            squares = squares + spread + apart.square() * (total * here / (total + here))
-            mean, total = mean + apart * (here / (total + here)), total + here
+            spread = share @ (apart - centre).square_()
+            centre, spread = centre.double().cpu() + pivot.double().cpu(), spread.double().cpu()
+            step = centre - mean
+            squares = squares + spread + step.square() * (total * here / (total + here))
+            mean, total = mean + step * (here / (total + here)), total + here
         deviation = (squares / total).sqrt()
         constant = deviation <= 1e-6 * mean.abs()  # as far as float32 can tell
         return mean, deviation.masked_fill(constant, 1)

@@ -8,7 +8,10 @@ from dcgan_lib import Discriminator, available_recipes, extract_features, featur
 from dcgan_lib import features
 from dcgan_lib.features import _features, block_maps
 
-GOLDEN = {}
+GOLDEN = {
+    "grid": "7b20a97a3a36edec", "last": "3972aaa95a26e3e1", "maxpool": "93cf263dda774808", "maps": "a2ecce0769a1359f",
+    "radford-svhn": "7b20a97a3a36edec", "radford-cifar10": "ea100f1d90a88c23",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("recipe,image_size,size", [

@@ -112,7 +112,7 @@ def test_layer_table_follows_table_1():
 
 
 @pytest.mark.parametrize("wrong,word", [
-    (dict(image_size=48), "48"), (dict(kernel_size=3), "kernel_size is 3"), (dict(channels=2), "channels is 2"),
+    (dict(image_size=48), "48"), (dict(kernel_size=6), "kernel_size is 6"), (dict(channels=2), "channels is 2"),
     (dict(width=0), "width is 0"),
 ])  # fmt: skip
 def test_sizes_that_do_not_exist(wrong, word):

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_digits
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from dcgan_lib import L2SVM
+from dcgan_lib import L2SVM, svm
 
 
 @parametrize_with_checks([L2SVM()])
@@ -59,13 +61,60 @@ def test_default_tolerance_is_within_a_thousandth():
     assert ours.objective_ == pytest.approx(exact.objective_, rel=1e-3)
 
 
+@pytest.mark.parametrize("images", [1200, 50], ids=["more images than features", "fewer"])
+def test_standardised_columns_without_a_copy(images):
+    """The same answers as a scaler before it, though the columns lie far from 0, and some are constant."""
+    X, y, X_test, y_test = digits()
+    stretch, shift = np.linspace(0.1, 10, 64, dtype=np.float32), np.linspace(-30, 30, 64, dtype=np.float32)
+    X, X_test = X * stretch + shift, X_test * stretch + shift
+    X, y = X[:images], y[:images]
+    ours = L2SVM(0.01, standardize=True, tol=1e-10).fit(X, y)
+    scaler = StandardScaler().fit(X)
+    theirs = LinearSVC(C=0.01, tol=1e-8, max_iter=100_000, dual=False).fit(scaler.transform(X).astype(float), y)
+    assert ours.objective_ == pytest.approx(objective(theirs, scaler.transform(X), y, 0.01), rel=1e-3)
+    np.testing.assert_allclose(ours.decision_function(X_test), theirs.decision_function(scaler.transform(X_test)), atol=0.02)
+
+
+def test_a_mapped_float16_matrix_is_read_where_it_lies(tmp_path):
+    X, y, X_test, _ = digits()
+    np.save(tmp_path / "X.npy", X.astype(np.float16))
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    ours, whole = L2SVM(0.01, tol=1e-9).fit(mapped, y), L2SVM(0.01, tol=1e-9).fit(X.astype(np.float16).astype(np.float32), y)
+    np.testing.assert_allclose(ours.decision_function(X_test), whole.decision_function(X_test), atol=1e-3)
+
+
+@pytest.mark.parametrize("at_once", [2**22, 300 * 64])
+def test_blocks_do_not_matter(monkeypatch, at_once):
+    monkeypatch.setattr(svm, "AT_ONCE", at_once)
+    X, y, X_test, y_test = digits()
+    mean, deviation = svm._Matrix(X + 30, None).statistics(torch.ones(len(X)))
+    np.testing.assert_allclose(mean, (X + 30).mean(0, dtype=float), rtol=1e-6)
+    np.testing.assert_allclose(deviation[1:], np.where(X.std(0) < 1e-4, 1, X.std(0))[1:], rtol=1e-3)
+    assert L2SVM(0.01).fit(X, y).score(X_test, y_test) > 0.85
+
+
+def test_a_warm_start_ends_at_the_same_place_sooner():
+    X, y, _, _ = digits()
+    path, cold = L2SVM(0.01, warm_start=True).fit(X, y), L2SVM(0.012).fit(X, y)
+    warm = path.set_params(C=0.012).fit(X, y)
+    assert warm.n_iter_ < cold.n_iter_ and warm.objective_ == pytest.approx(cold.objective_, rel=1e-4)
+    assert path.fit(X[:, :20], y).coef_.shape == (10, 20), "another problem begins anew"
+
+
+def test_images_that_are_left_out_do_not_count():
+    X, y, X_test, _ = digits()
+    without = L2SVM(0.01, standardize=True, tol=1e-9)._fit(X, y, left_out=np.arange(1000, 1200))
+    fewer = L2SVM(0.01, standardize=True, tol=1e-9).fit(X[:1000], y[:1000])
+    np.testing.assert_allclose(without.decision_function(X_test), fewer.decision_function(X_test), atol=2e-3)
+
+
 def test_two_classes_and_names_as_labels():
     X, y, X_test, y_test = digits()
     names = np.array(["even", "odd"])
-    svm = L2SVM(0.01).fit(X, names[y % 2])
+    ours = L2SVM(0.01).fit(X, names[y % 2])
     theirs = LinearSVC(C=0.01).fit(X, names[y % 2])
-    assert svm.coef_.shape == (1, 64) and list(svm.classes_) == ["even", "odd"]
-    assert (svm.predict(X_test) == theirs.predict(X_test)).mean() > 0.995
+    assert ours.coef_.shape == (1, 64) and list(ours.classes_) == ["even", "odd"]
+    assert (ours.predict(X_test) == theirs.predict(X_test)).mean() > 0.995
 
 
 def test_bad_input():
