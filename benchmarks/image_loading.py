@@ -12,6 +12,7 @@ import os
 import resource
 import tempfile
 import time
+from collections import deque
 from pathlib import Path
 from statistics import median
 
@@ -43,11 +44,14 @@ def textbook_loader(root, size):
                                        drop_last=True, persistent_workers=True)  # fmt: skip
 
 
-def our_epoch(images):
-    batches = Batches(images, TrainConfig(image_size=images.size, channels=images.channels, batch_size=BATCH),
-                      torch.device(default_device()))  # fmt: skip
-    for step in range(len(images) // BATCH):
+def serve(batches, steps):
+    for step in steps:
         batches.at(step)
+
+
+def our_epoch(images):
+    config = TrainConfig(image_size=images.size, channels=images.channels, batch_size=BATCH)
+    serve(Batches(images, config, torch.device(default_device())), range(len(images) // BATCH))
 
 
 def loading(root, size, rounds):
@@ -58,7 +62,7 @@ def loading(root, size, rounds):
         built = seconds(load)
         opened = median(seconds(load) for _ in range(5))
         images, loader = load(), textbook_loader(Path(root, "train"), size)
-        sides = {"ours": lambda: our_epoch(images), "textbook": lambda: [None for _ in loader]}
+        sides = {"ours": lambda: our_epoch(images), "textbook": lambda: deque(loader, maxlen=0)}
         sides["textbook"]()  # the first epoch starts the workers
         times = {name: [] for name in sides}
         for _ in range(rounds):
@@ -90,7 +94,7 @@ def large(count, steps):
         for name, pixels in (("memory", torch.zeros(steps * BATCH, 64, 64, 3, dtype=torch.uint8)), ("mapped", mapped)):
             served[name] = Batches(ImageSet(pixels.permute(0, 3, 1, 2), None, (), name, name, []), config, device)
         epoch = count // BATCH
-        serving = seconds(lambda: [served["mapped"].at(step) for step in tqdm(range(epoch), "an epoch of batches")])
+        serving = seconds(lambda: serve(served["mapped"], tqdm(range(epoch), "an epoch of batches")))
         players, times = Players(config, device), {name: [] for name in served}
         for step in tqdm(range(steps), "training"):
             for name in served:  # in turn, so that a busy moment hits both
