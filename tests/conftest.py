@@ -19,6 +19,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """Downloads and caches of a test stay in its own folder, never in the reader's."""
+    monkeypatch.setenv("DCGAN_LIB_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
 @pytest.fixture
 def make_images():
     """make_images(n, size, channels, classes): bright squares on a noisy ground, one position a class."""

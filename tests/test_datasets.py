@@ -28,13 +28,6 @@ RANDOM = np.random.default_rng(0)
 PIXELS = RANDOM.integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    """Downloads and caches of a test stay in its own folder."""
-    monkeypatch.setenv("DCGAN_LIB_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
 @pytest.fixture
 def no_network(monkeypatch):
     def refuse(*arguments):
