@@ -21,7 +21,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from dcgan_lib import available_datasets, describe_datasets, load_images, locks
-from dcgan_lib.data import picture
+from dcgan_lib.data import cache, picture
 from dcgan_lib.data.imagenet64 import ArraysOnly
 
 RANDOM = np.random.default_rng(0)
