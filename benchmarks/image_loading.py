@@ -1,53 +1,42 @@
 """How fast images arrive: the cache made, opened again, and served in batches, against ImageFolder and DataLoader.
 
     python benchmarks/image_loading.py ROOT [--out results/image-loading.json]   # ROOT/train/<class>/*
-    python benchmarks/image_loading.py --large [--count 1200000] [--out ...]      # a set larger than the memory
+    python benchmarks/image_loading.py --large [--count 1200000] [--out ...]      # a set as large as ImageNet
 
-The large set is a sparse file of 64-pixel images: as long as the real one, and empty. A whole epoch of batches is
-served from it, then training steps run on it and on a set in memory, in turn.
+The large set is a sparse file of 64-pixel images: as long as the real one, and empty, so that it shows the memory and
+the cost of the mapping, not the speed of a disk. A whole epoch of batches is served from it, then training steps run
+on it and on a set in memory, in turn.
 """
 
 import argparse
 import os
 import resource
 import tempfile
-import time
+from collections import deque
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 import torch
 from tqdm import tqdm
+from training_speed import BATCH, clock, textbook_loader
 
 from dcgan_lib import ImageSet, TrainConfig, environment, load_images, read_record, write_record
 from dcgan_lib.batches import Batches
 from dcgan_lib.device import default_device
 from dcgan_lib.players import Players
 
-BATCH = 128
+DEVICE = default_device()
 
 
-def seconds(action):
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
-
-
-def textbook_loader(root, size):
-    """Batches as the tutorials load them: ImageFolder, a DataLoader with two workers."""
-    from torchvision import datasets, transforms
-
-    recipe = transforms.Compose([transforms.Resize(size), transforms.CenterCrop(size), transforms.ToTensor(),
-                                 transforms.Normalize((0.5,) * 3, (0.5,) * 3)])  # fmt: skip
-    return torch.utils.data.DataLoader(datasets.ImageFolder(root, recipe), BATCH, shuffle=True, num_workers=2,
-                                       drop_last=True, persistent_workers=True)  # fmt: skip
+def serve(batches, steps):
+    for step in steps:
+        batches.at(step)
 
 
 def our_epoch(images):
-    batches = Batches(images, TrainConfig(image_size=images.size, channels=images.channels, batch_size=BATCH),
-                      torch.device(default_device()))  # fmt: skip
-    for step in range(len(images) // BATCH):
-        batches.at(step)
+    config = TrainConfig(image_size=images.size, channels=images.channels, batch_size=BATCH)
+    serve(Batches(images, config, torch.device(DEVICE)), range(len(images) // BATCH))
 
 
 def loading(root, size, rounds):
@@ -55,15 +44,15 @@ def loading(root, size, rounds):
     with tempfile.TemporaryDirectory() as home:
         os.environ["DCGAN_LIB_HOME"] = home
         load = lambda: load_images("folder", root=root, size=size)
-        built = seconds(load)
-        opened = median(seconds(load) for _ in range(5))
+        built = clock(load, DEVICE)
+        opened = median(clock(load, DEVICE) for _ in range(5))
         images, loader = load(), textbook_loader(Path(root, "train"), size)
-        sides = {"ours": lambda: our_epoch(images), "textbook": lambda: [None for _ in loader]}
+        sides = {"ours": lambda: our_epoch(images), "textbook": lambda: deque(loader, maxlen=0)}
         sides["textbook"]()  # the first epoch starts the workers
         times = {name: [] for name in sides}
         for _ in range(rounds):
             for name, epoch in sides.items():
-                times[name].append(seconds(epoch))
+                times[name].append(clock(epoch, DEVICE))
         speed = {name: len(images) // BATCH * BATCH / median(taken) for name, taken in times.items()}
         ratio = median(theirs / ours for ours, theirs in zip(times["ours"], times["textbook"]))
         row = {"pixels": size, "images": len(images), "cache_images_per_second": len(images) / built,
@@ -80,7 +69,7 @@ def resident():
 
 def large(count, steps):
     """Batches and training steps at 64 pixels on `count` images in a file, beside a small set in memory."""
-    libraries, device = resident(), torch.device(default_device())
+    libraries, device = resident(), torch.device(DEVICE)
     config = TrainConfig(batch_size=BATCH, epochs=1)
     with tempfile.TemporaryDirectory() as folder:
         with open(Path(folder, "images.bin"), "wb") as file:
@@ -90,12 +79,12 @@ def large(count, steps):
         for name, pixels in (("memory", torch.zeros(steps * BATCH, 64, 64, 3, dtype=torch.uint8)), ("mapped", mapped)):
             served[name] = Batches(ImageSet(pixels.permute(0, 3, 1, 2), None, (), name, name, []), config, device)
         epoch = count // BATCH
-        serving = seconds(lambda: [served["mapped"].at(step) for step in tqdm(range(epoch), "an epoch of batches")])
+        serving = clock(lambda: serve(served["mapped"], tqdm(range(epoch), "an epoch of batches")), DEVICE)
         players, times = Players(config, device), {name: [] for name in served}
         for step in tqdm(range(steps), "training"):
             for name in served:  # in turn, so that a busy moment hits both
                 position = step * (epoch // steps) if name == "mapped" else step
-                times[name].append(seconds(lambda: players.advance(*served[name].at(position))))
+                times[name].append(clock(lambda: players.advance(*served[name].at(position)), DEVICE))
     speed = {name: BATCH / median(taken[2:]) for name, taken in times.items()}
     found = {"images": count, "pixels": 64, "served_images_per_second": epoch * BATCH / serving,
              "training_images_per_second": speed, "memory_beyond_libraries_mb": resident() - libraries,
@@ -110,7 +99,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("root", nargs="?", type=Path, help="a folder with train/<class>/*")
     parser.add_argument("--rounds", type=int, default=5, help="epochs that are timed on either side (5)")
-    parser.add_argument("--large", action="store_true", help="the set larger than the memory")
+    parser.add_argument("--large", action="store_true", help="the set as large as ImageNet")
     parser.add_argument("--count", type=int, default=1_281_167, help="its images (1,281,167, as in ImageNet)")
     parser.add_argument("--steps", type=int, default=20, help="training steps on it (20)")
     parser.add_argument("--out", type=Path, help="add the results to this JSON record")

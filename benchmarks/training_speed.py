@@ -155,15 +155,19 @@ def one_process(device, rounds, shapes):
     return {"peak_gflops": peak / 1e9, "ladder": rows}
 
 
-def textbook_process(root, size, kernel, steps):
-    """A textbook program: ImageFolder, a DataLoader with two workers, the loop."""
+def textbook_loader(root, size):
+    """Batches as the tutorials load them: ImageFolder, and a DataLoader with two workers, which are kept."""
     from torchvision import datasets, transforms
 
-    device = machine.default_device()
     recipe = transforms.Compose([transforms.Resize(size), transforms.CenterCrop(size), transforms.ToTensor(),
                                  transforms.Normalize((0.5,) * 3, (0.5,) * 3)])  # fmt: skip
-    loader = torch.utils.data.DataLoader(datasets.ImageFolder(root, recipe), BATCH, shuffle=True, num_workers=2,
-                                         drop_last=True, persistent_workers=True)  # fmt: skip
+    return torch.utils.data.DataLoader(datasets.ImageFolder(root, recipe), BATCH, shuffle=True, num_workers=2,
+                                       drop_last=True, persistent_workers=True)  # fmt: skip
+
+
+def textbook_process(root, size, kernel, steps):
+    """A textbook program: such a loader, and the loop."""
+    device, loader = machine.default_device(), textbook_loader(root, size)
     given, done = players(size, kernel, device), 0
     while done < steps:
         for real, _ in loader:

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -12,12 +11,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks
-    fcntl = None
-
 from dcgan_lib import checkpoint
+from dcgan_lib.locks import locked
 from dcgan_lib.models import Discriminator, Generator
 from dcgan_lib.step import to_uint8
 
@@ -223,19 +218,9 @@ def write_samples(run_dir, epoch, images):
 def only_writer(run_dir):
     """Hold the run folder, so that no second program trains in it; the system lets go of it even after kill -9."""
     run_dir.mkdir(parents=True, exist_ok=True)
-    folder = os.open(run_dir, os.O_RDONLY) if fcntl else None
-    try:
-        if fcntl:
-            try:
-                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ValueError(f"another program is training in {run_dir}; wait for it, end it, or choose another "
-                                 "folder") from None  # fmt: skip
-            except OSError:
-                pass  # some network drives have no locks
+    with locked(run_dir, wait=False) as ours:
+        if ours is False:
+            raise ValueError(f"another program is training in {run_dir}; wait for it, end it, or choose another folder")
         for part in run_dir.glob(".*.part"):  # of a program that was killed while it wrote
             part.unlink()
         yield
-    finally:
-        if fcntl:
-            os.close(folder)

@@ -110,7 +110,7 @@ def _loop(images, config, run_dir, device, state, progress):
         if not players.finite():
             meter.stop(trouble.not_a_number(meter.history, "weight", config))
         if writes:
-            checkpoint.save(saved, {**players.state(), "step": len(meter.history), "history": meter.history})
+            checkpoint.save(saved, {**players.state(), "history": meter.history})
             write_history(run_dir, meter.history)
 
     bar = tqdm(total=total, initial=start, disable=not (progress and writes), unit="step", mininterval=0.5,

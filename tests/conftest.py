@@ -1,5 +1,6 @@
 """Images made on the spot, for every test of the package; a run and a built book, for those of the notebooks."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,17 @@ import torch
 import yaml
 from PIL import Image
 
+# A shell that starts the tests in the background lets them ignore Ctrl-C, and the programs under test would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """Downloads and caches of a test stay in its own folder, never in the reader's."""
+    monkeypatch.setenv("DCGAN_LIB_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The benchmarks run, and time what they say: every rung of the ladder is the same training."""
 
+import image_loading
 import precision
 import pytest
 import torch
@@ -32,7 +33,6 @@ def test_the_ladder_becomes_a_record(monkeypatch):
 
 
 def test_both_programs_train_on_the_same_pictures(tmp_path, monkeypatch):
-    monkeypatch.setenv("DCGAN_LIB_HOME", str(tmp_path / "cache"))
     training_speed.write_pictures(tmp_path, 32, 16)
     seen = []
     step = training_speed.textbook_step
@@ -43,7 +43,6 @@ def test_both_programs_train_on_the_same_pictures(tmp_path, monkeypatch):
 
 
 def test_the_formats_are_compared_curve_by_curve(tmp_path, monkeypatch):
-    monkeypatch.setenv("DCGAN_LIB_HOME", str(tmp_path / "cache"))
     training_speed.write_pictures(tmp_path, 32, 128)
     precision.main([f"{tmp_path}/train", "--epochs", "2", "--runs", f"{tmp_path}/runs", "--out", f"{tmp_path}/record.json"])
     record = read_record(tmp_path / "record.json")
@@ -52,3 +51,12 @@ def test_the_formats_are_compared_curve_by_curve(tmp_path, monkeypatch):
     assert record["curves"]["fp32"]["1"]["loss_d"] == [history["loss_d"][history["epoch"] == e].mean() for e in (1, 2)]
     for row in record["distances"]["formats"] + record["distances"]["seeds"]:
         assert min(row.values()) > 0
+
+
+def test_loading_is_timed_on_both_sides_and_a_large_set_is_served(tmp_path, monkeypatch):
+    training_speed.write_pictures(tmp_path, 32, 16)
+    monkeypatch.setattr(image_loading, "BATCH", 8)
+    found = image_loading.loading(tmp_path, 32, rounds=1)
+    assert found["images"] == 16 and found["ratio"] > 0
+    found = image_loading.large(count=64, steps=4)
+    assert found["images"] == 64 and set(found["training_images_per_second"]) == {"memory", "mapped"}

@@ -37,13 +37,6 @@ GREY = RANDOM.integers(0, 256, (40, 28, 28), dtype=np.uint8)
 LABELS = np.arange(40) % 10
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    """Downloads and caches of a test stay in its own folder."""
-    monkeypatch.setenv("DCGAN_LIB_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
 @pytest.fixture
 def root(tmp_path):
     return tmp_path / "pictures"

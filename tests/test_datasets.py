@@ -20,19 +20,12 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from dcgan_lib import available_datasets, describe_datasets, load_images
+from dcgan_lib import available_datasets, describe_datasets, load_images, locks
 from dcgan_lib.data import cache, picture
 from dcgan_lib.data.imagenet64 import ArraysOnly
 
 RANDOM = np.random.default_rng(0)
 PIXELS = RANDOM.integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    """Downloads and caches of a test stay in its own folder."""
-    monkeypatch.setenv("DCGAN_LIB_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
 
 
 @pytest.fixture
@@ -800,7 +793,7 @@ def test_only_what_the_dead_left_is_removed(tmp_path, home):
 
 
 def test_without_locks_nothing_is_removed(tmp_path, home, monkeypatch):
-    monkeypatch.setattr(cache, "fcntl", None)
+    monkeypatch.setattr(locks, "fcntl", None)
     (home / "cache/.making-x").mkdir(parents=True)
     save(tmp_path / "root/x.png")
     load_images("folder", root=tmp_path / "root")

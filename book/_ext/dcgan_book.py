@@ -16,18 +16,26 @@ def configure(app, config):
     config.html_theme_options["navbar_persistent"] = []
 
 
+class DataSetTable(SphinxDirective):
+    """All data sets in one table, from the facts that stand beside the loaders."""
+
+    def run(self):
+        from dcgan_lib import describe_datasets
+
+        lines = ["| name | images | pixels | labels | paper |", "|---|---|---|---|---|"]
+        lines += [f"| [`{row['name']}`](#data-{row['name']}) | {count(row)} | {row['pixels']} | {row['labels']} "
+                  f"| {papers(row)} |" for row in describe_datasets()]  # fmt: skip
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
 class DataSets(SphinxDirective):
-    """A table of all data sets, then a section for each, from the facts that stand beside the loaders."""
+    """A section for each data set; the last thing on its page, as sections join the page's own."""
 
     def run(self):
         from dcgan_lib.data import DATASETS, describe_datasets
 
-        described = describe_datasets()
-        lines = ["| name | images | pixels | labels | paper |", "|---|---|---|---|---|"]
-        lines += [f"| [`{row['name']}`](#data-{row['name']}) | {count(row)} | {row['pixels']} | {row['labels']} "
-                  f"| {papers(row)} |" for row in described]  # fmt: skip
-        for row in described:
-            lines += section(row, inspect.getdoc(DATASETS[row["name"]].source))
+        lines = [line for row in describe_datasets()
+                 for line in section(row, inspect.getdoc(DATASETS[row["name"]].source))]  # fmt: skip
         return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
 
 
@@ -53,6 +61,7 @@ def section(row, about):
 
 
 def setup(app):
+    app.add_directive("data-sets-table", DataSetTable)
     app.add_directive("data-sets", DataSets)
     app.connect("config-inited", configure)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

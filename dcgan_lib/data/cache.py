@@ -23,12 +23,8 @@ from tqdm import tqdm
 
 from dcgan_lib.data.imageset import ImageSet
 from dcgan_lib.data.picture import CROPS, decode_all, is_grey
+from dcgan_lib.locks import locked
 from dcgan_lib.randomness import rng
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
 
 
 def home():
@@ -145,27 +141,6 @@ def temporary_folder(parent):
             temporary = stack.enter_context(TemporaryDirectory(prefix=".making-", dir=parent))
             stack.enter_context(locked(temporary))
         yield temporary
-
-
-@contextmanager
-def locked(folder, wait=True):
-    """Hold a folder against other processes, until the end or the death of this one; yields whether it is held.
-
-    It is not where another holds it and `wait` is false, nor on Windows and on network drives without locks.
-    """
-    if fcntl is None:
-        yield False
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held = True
-        except OSError:
-            held = False
-        yield held
-    finally:
-        os.close(handle)
 
 
 def publish(made, folder, source):

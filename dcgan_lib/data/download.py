@@ -15,10 +15,7 @@ from urllib.error import HTTPError
 
 from tqdm import tqdm
 
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks
-    fcntl = None
+from dcgan_lib.locks import lock
 
 TIMEOUT = 30  # seconds in which a server must say something
 CHUNK = 1 << 18  # bytes
@@ -133,15 +130,9 @@ def fault(path, checksum):
 
 def wait_for(file, name):
     """Lock an open file; where another process holds it, say so and wait. Closing it, or a kill, lets go of it."""
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if lock(file, wait=False) is False:
         print(f"Another process is at work on {name}: waiting for it.", file=sys.stderr)
-        fcntl.flock(file, fcntl.LOCK_EX)
-    except OSError:
-        pass  # some network drives have no locks
+        lock(file)
 
 
 @contextmanager
@@ -150,7 +141,7 @@ def only_writer(path):
     part = beside(path)
     while True:
         file = open(part, "ab")
-        if fcntl is None:
+        if os.name == "nt":
             file.close()  # Windows does not rename an open file
             break
         wait_for(file, part)
