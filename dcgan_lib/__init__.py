@@ -19,7 +19,7 @@ _HOME_OF = {
     "TrainConfig": "run", "Run": "run", "train": "training",
     "available_recipes": "features", "feature_size": "features", "extract_features": "features",
     "recalibrate_batchnorm": "features",
-    "L2SVM": "svm",
+    "L2SVM": "svm", "KMeansFeatures": "kmeans",
     "available_methods": "classify", "classification_table": "classify", "draw_per_class": "classify",
     "read_record": "results", "write_record": "results", "published": "results",
     "environment": "results", "device_report": "results",

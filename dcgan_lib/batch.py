@@ -112,8 +112,9 @@ def findings(folder):
             steps = list(csv.DictReader(file))
         last = [step for step in steps if step["epoch"] == steps[-1]["epoch"]]
         found["final_metrics"] = {key: sum(float(step[key]) for step in last) / len(last) for key in last[0]}
-    if (folder / "table.json").exists():
-        found["table"] = read_record(folder / "table.json")
+    for name in ("table", "odd"):
+        if (folder / f"{name}.json").exists():
+            found[name] = read_record(folder / f"{name}.json")
     return found
 
 

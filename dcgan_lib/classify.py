@@ -2,20 +2,52 @@
 
 import time
 import warnings
+from functools import cached_property
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from dcgan_lib.device import default_device, has_bf16
+from dcgan_lib.device import default_device, forget_peak_memory, has_bf16, peak_memory_mb
+from dcgan_lib.models import Discriminator
 from dcgan_lib.randomness import rng
 from dcgan_lib.step import to_float
-from dcgan_lib.svm import L2SVM, turned
+from dcgan_lib.svm import L2SVM
 
-C_GRID = (1e-5, 1e-4, 1e-3, 1e-2)  # for the linear SVM, on standardised features
-CHOOSE_C_ON = 5_000  # training images, at most
+C_GRID = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # for the linear SVM, on standardised features
 RBF_LIMIT = 10_000  # training images: the kernel matrix grows with their square
+RBF_GRID = (1, 10, 100)
 BLOCK = 4_096  # rows in hand at a time
+
+
+class _Rows:
+    """Rows of a matrix as they are asked for: each column minus its mean, over its deviation, on the training rows.
+
+    float32 (rows, columns). So a matrix larger than the memory stays in its file.
+    """
+
+    def __init__(self, matrix, training=None):
+        self.matrix, self.training = matrix, training
+
+    def __len__(self):
+        return len(self.matrix)
+
+    def __getitem__(self, rows):
+        return self.scaler.transform(np.array(self.matrix[rows], np.float32))
+
+    def blocks(self):
+        return (self[start : start + BLOCK] for start in range(0, len(self), BLOCK))
+
+    @cached_property
+    def scaler(self):
+        from sklearn.preprocessing import StandardScaler
+
+        if self.training:
+            return self.training.scaler
+        scaler = StandardScaler(copy=False)
+        for start in range(0, len(self), BLOCK):
+            scaler.partial_fit(np.array(self.matrix[start : start + BLOCK], np.float32))
+        return scaler
 
 
 def _majority(train, labels, test, seed):
@@ -27,20 +59,15 @@ def _knn(train, labels, test, seed):
     """The vote of the 5 nearest training images (gomez, section 3.7, which does not say how many)."""
     from sklearn.neighbors import KNeighborsClassifier
 
-    neighbours = KNeighborsClassifier(min(5, len(train)), algorithm="brute")
-    return neighbours.fit(train, labels).predict(test)
+    neighbours = KNeighborsClassifier(min(5, len(train)), algorithm="brute").fit(train[:], labels)
+    return np.concatenate([neighbours.predict(block) for block in test.blocks()])
 
 
 def _linear_svm(train, labels, test, seed):
     """L2-SVM with C chosen on a fifth of the training images, held out."""
-    order = torch.randperm(len(train), generator=rng(seed, "held-out images")).numpy()[:CHOOSE_C_ON]
-    held_out, rest = np.split(order, [max(1, len(order) // 5)])
-    C = C_GRID[len(C_GRID) // 2]
-    if len(np.unique(labels[rest])) > 1:
-        # Every C is tried on the same images, so their long rows are shortened once: only angles and lengths count.
-        X = turned(torch.from_numpy(train))[0].numpy() if len(train) < train.shape[1] else train
-        C = max(C_GRID, key=lambda C: L2SVM(C, tol=1e-3).fit(X[rest], labels[rest]).score(X[held_out], labels[held_out]))
-    return L2SVM(C).fit(train, labels).predict(test)
+    device = "cuda" if default_device() == "cuda" else None
+    svm = L2SVM(C_GRID, standardize=True, random_state=seed, device=device)
+    return svm.fit(train.matrix, labels).predict(test.matrix)
 
 
 def _rbf_kernel(A, B, gamma):
@@ -52,15 +79,38 @@ def _rbf_kernel(A, B, gamma):
 
 def _rbf_svm(train, labels, test, seed):
     """RBF kernel with C = 1e-4, as gomez, section 3.6, gives it; gamma is scikit-learn's "scale"."""
+    return _rbf(train, labels, test, lambda kernel: 1e-4)
+
+
+def _rbf_svm_tuned(train, labels, test, seed):
+    """The same with C chosen on a fifth of the training images, held out."""
+    from sklearn.svm import SVC
+
+    order = torch.randperm(len(train), generator=rng(seed, "held-out images")).numpy()
+    held_out, rest = np.split(order, [max(1, len(order) // 5)])
+
+    def choose(kernel):
+        if len(np.unique(labels[rest])) < 2:
+            return RBF_GRID[0]
+        ours, theirs = kernel[np.ix_(rest, rest)], kernel[np.ix_(held_out, rest)]
+        tried = [SVC(C=C, kernel="precomputed").fit(ours, labels[rest]) for C in RBF_GRID]
+        return max(zip(tried, RBF_GRID), key=lambda pair: pair[0].score(theirs, labels[held_out]))[1]
+
+    return _rbf(train, labels, test, choose)
+
+
+def _rbf(train, labels, test, choose):
+    """Answers of an RBF SVM whose C `choose` finds, given the kernel matrix of the training images."""
     from sklearn.svm import SVC
 
     if len(train) > RBF_LIMIT:
         raise NotRun(f"not run: its kernel matrix for {len(train):,} training images does not fit; "
                      f"a number a class that gives at most {RBF_LIMIT:,} runs it")  # fmt: skip
-    gamma = 1 / (train.shape[1] * train.var())
-    svm = SVC(C=1e-4, kernel="precomputed").fit(_rbf_kernel(train, train, gamma), labels)
-    blocks = (test[i : i + BLOCK] for i in range(0, len(test), BLOCK))
-    return np.concatenate([svm.predict(_rbf_kernel(block, train, gamma)) for block in blocks])
+    rows = train[:]
+    gamma = 1 / (rows.shape[1] * rows.var())
+    kernel = _rbf_kernel(rows, rows, gamma)
+    svm = SVC(C=choose(kernel), kernel="precomputed").fit(kernel, labels)
+    return np.concatenate([svm.predict(_rbf_kernel(block, rows, gamma)) for block in test.blocks()])
 
 
 def _sgd(train, labels, test, seed, passes=5):
@@ -68,7 +118,7 @@ def _sgd(train, labels, test, seed, passes=5):
     from sklearn.linear_model import SGDClassifier
 
     # The loss is quadratic, so steps beyond 1/|x|^2 diverge; a standardised row has |x|^2 near its length.
-    sgd = SGDClassifier("squared_hinge", alpha=1e-4, learning_rate="constant", eta0=0.05 / train.shape[1],
+    sgd = SGDClassifier("squared_hinge", alpha=1e-4, learning_rate="constant", eta0=0.05 / train.matrix.shape[1],
                         average=True, n_jobs=-1, random_state=seed)  # fmt: skip
     classes = np.unique(labels)
     for number in range(passes):
@@ -76,34 +126,56 @@ def _sgd(train, labels, test, seed, passes=5):
         for start in range(0, len(order), BLOCK):
             rows = np.sort(order[start : start + BLOCK])
             sgd.partial_fit(train[rows], labels[rows], classes)
-    return sgd.predict(test)
+    return np.concatenate([sgd.predict(block) for block in test.blocks()])
 
 
-def _cnn(train, labels, test, seed, batch_size=128):
+def _cnn(train, labels, test, seed, like):
     """A small convolutional network trained with labels on the pixels (gomez, Table 2, gives no architecture)."""
     from torch import nn
 
-    device, channels, classes = default_device(), train.shape[1], int(labels.max()) + 1
+    def build():
+        layers = []
+        for before, after in ((train.shape[1], 16), (16, 32), (32, 64)):
+            layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+        return [*layers, nn.AdaptiveMaxPool2d(4)], 64
+
+    return _learn(build, train, labels, test, seed)
+
+
+def _labelled(train, labels, test, seed, like):
+    """The discriminator's own blocks, trained with labels from the start: what the architecture can do."""
+    network = Discriminator(like.image_size, like.channels, like.width, like.kernel_size, seed=seed)
+    return _learn(lambda: (network.blocks, network.head.in_channels), train, labels, test, seed)
+
+
+def _learn(build, train, labels, test, seed, batch_size=128):
+    """Answers of layers that end in maps of 4x4, and a linear layer, trained by cross entropy with Adam.
+
+    `build` makes the layers and says how many maps they end in.
+    """
+    from torch import nn
+
+    device, bf16 = default_device(), has_bf16(default_device())
     with torch.random.fork_rng(devices=[]):  # PyTorch's own initialisation draws from the global generator
         torch.manual_seed(seed)
-        layers = []
-        for maps_in, maps in ((channels, 16), (16, 32), (32, 64)):
-            layers += [nn.Conv2d(maps_in, maps, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
-        network = nn.Sequential(*layers, nn.AdaptiveMaxPool2d(4), nn.Flatten(), nn.Linear(64 * 16, classes))
+        layers, maps = build()
+        network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(16 * maps, int(labels.max()) + 1))
     network.to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
     target = torch.from_numpy(labels).to(device)
-    bf16 = has_bf16(device)
     passes = max(10, 300 * batch_size // len(train))  # at least 300 steps, however few the images
     for number in range(passes):
         order = torch.randperm(len(train), generator=rng(seed, f"pass {number}"))
         for rows in order.split(batch_size):
+            if len(rows) == 1:  # BatchNorm cannot learn from one image
+                continue
             with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bf16):
                 logits = network(to_float(train[rows].to(device)))
             loss = nn.functional.cross_entropy(logits.float(), target[rows.to(device)])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+    network.eval()
     with torch.no_grad():
         return torch.cat([network(to_float(x.to(device))).argmax(1).cpu() for x in test.split(BLOCK)]).numpy()
 
@@ -119,8 +191,10 @@ METHODS = {
     "KNN": (_knn, "pixels"),
     "linear L2-SVM": (_linear_svm, "features"),
     "RBF SVM, C = 1e-4": (_rbf_svm, "features"),
+    "RBF SVM, C chosen": (_rbf_svm_tuned, "features"),
     "SGD, squared hinge": (_sgd, "features"),
     "small CNN": (_cnn, "images"),
+    "discriminator, with labels": (_labelled, "images"),
 }
 
 
@@ -144,8 +218,8 @@ def draw_per_class(labels, n, seed=0):
     return np.sort(np.concatenate(chosen))
 
 
-def classification_table(train, test, *, features=None, methods=None, per_class=("all",), draws=1, seed=0,
-                         progress=True):  # fmt: skip
+def classification_table(train, test, *, features=None, network=None, methods=None, per_class=("all",), draws=1,
+                         seed=0, progress=True):  # fmt: skip
     """Train every method on `train`, try it on `test`.
 
     Pixels and features are standardised column by column with the mean and deviation of the training images
@@ -156,10 +230,13 @@ def classification_table(train, test, *, features=None, methods=None, per_class=
     train, test : ImageSet
         With labels.
     features : dict, optional
-        Name -> (matrix of the training images, matrix of the test images), rows in the images' order. The linear,
-        RBF and SGD methods run on each of them as well as on the pixels.
+        Name -> (matrix of the training images, matrix of the test images), rows in the images' order, as
+        `extract_features` gives them, in memory or mapped. The linear, RBF and SGD methods run on each of them as
+        well as on the pixels.
+    network : Discriminator, optional
+        Its architecture, not its weights, is what the method "discriminator, with labels" trains.
     methods : list of str, optional
-        Some of `available_methods()`; by default all.
+        Some of `available_methods()`; by default all that can run.
     per_class : tuple
         Training set sizes: "all" for all labels, or a number of images a class.
     draws : int
@@ -172,8 +249,9 @@ def classification_table(train, test, *, features=None, methods=None, per_class=
     list of dict
         One row a method, input and size with `method`, `input`, `per_class`, `train_images`, `error` and `accuracy`
         (fractions, mean over the draws), `spread` (standard deviation over the draws, None for one),
-        `classes_predicted` (distinct classes among the answers, the fewest over the draws), `classes`, `seconds`
-        (mean), and `note` where a method was not run.
+        `classes_predicted` (distinct classes among the answers, the fewest over the draws), `classes`, `confusion`
+        (true class, answer: counts, summed over the draws), `seconds` (mean), `peak_memory_mb` (largest of the
+        whole process, None where the system does not tell), and `note` where a method was not run.
     """
     _check_labels(train, test)
     features = features or {}
@@ -181,12 +259,15 @@ def classification_table(train, test, *, features=None, methods=None, per_class=
         if (len(for_train), len(for_test)) != (len(train), len(test)):
             raise ValueError(f"features {name!r} have {len(for_train)} and {len(for_test)} rows for {len(train)} "
                              f"training and {len(test)} test images; extract them from these images")  # fmt: skip
-    chosen = methods or available_methods()
+    chosen = methods or [name for name in METHODS if network is not None or METHODS[name][0] is not _labelled]
     unknown = [name for name in chosen if name not in METHODS]
     if unknown:
         raise ValueError(f"methods {unknown} are not known; the known ones are {available_methods()}")
+    if network is None and "discriminator, with labels" in chosen:
+        raise ValueError("'discriminator, with labels' needs network=..., the discriminator whose shape it takes")
 
     labels, truth = train.labels.numpy(), test.labels.numpy()
+    classes = len(train.classes)
     inputs = ["pixels", *features]
     cells = [(method, source) for source in inputs for method in chosen
              if source == "pixels" or METHODS[method][1] == "features"]  # fmt: skip
@@ -197,14 +278,16 @@ def classification_table(train, test, *, features=None, methods=None, per_class=
             rows = np.arange(len(train)) if size == "all" else draw_per_class(labels, size, seed + draw)
             for source in inputs:
                 here = [method for method, its_source in cells if its_source == source]
-                matrices = _matrices(train, test, features, source, rows)
+                matrices = _matrices(train, test, features, source, None if size == "all" else rows)
                 for method in here:
                     bar.set_postfix_str(f"{method} on {source}")
                     function, kind = METHODS[method]
-                    given = (train.images[rows], test.images) if kind == "images" else matrices
-                    found[method, source, size].append(_try(function, given, labels[rows], truth, seed + draw))
+                    given, extra = matrices, ()
+                    if kind == "images":
+                        given, extra = (train.images[rows], test.images), (network,)
+                    found[method, source, size].append(_try(function, given, labels[rows], truth, classes, seed + draw, *extra))
                     bar.update()
-    return [_row(cell, found[cell], len(train.classes) or len(np.unique(labels))) for cell in found]
+    return [_row(cell, found[cell], classes) for cell in found]
 
 
 def _check_labels(train, test):
@@ -219,33 +302,29 @@ def _check_labels(train, test):
 
 
 def _matrices(train, test, features, source, rows):
-    """Standardised copies of the training and test matrices; block by block, so that no third copy is made."""
-    from sklearn.preprocessing import StandardScaler
-
+    """The training rows at some positions (None: all, without a copy) and the test rows of an input."""
     if source == "pixels":
-        pair = (train.images[rows].flatten(1).numpy(), test.images.flatten(1).numpy())
+        pixels = train.images if rows is None else train.images[rows]
+        ours, theirs = (images.flatten(1).numpy().astype(np.float32) for images in (pixels, test.images))
     else:
-        pair = (features[source][0][rows], features[source][1])
-    pair = tuple(np.array(matrix, dtype=np.float32) for matrix in pair)
-    scaler = StandardScaler(copy=False)
-    for start in range(0, len(pair[0]), BLOCK):
-        scaler.partial_fit(pair[0][start : start + BLOCK])
-    for matrix in pair:
-        for start in range(0, len(matrix), BLOCK):
-            matrix[start : start + BLOCK] = scaler.transform(matrix[start : start + BLOCK])
-    return pair
+        ours, theirs = features[source]
+        ours = ours if rows is None else ours[rows]
+    training = _Rows(ours)
+    return training, _Rows(theirs, training)
 
 
-def _try(function, given, labels, truth, seed):
+def _try(function, given, labels, truth, classes, seed, *extra):
+    forget_peak_memory()
     begin = time.perf_counter()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # scikit-learn's remarks on convergence: the table shows what came out
-            answers = function(given[0], labels, given[1], seed)
+            answers = function(given[0], labels, given[1], seed, *extra)
     except NotRun as reason:
         return {"note": str(reason), "train_images": len(labels)}
     return {"accuracy": float((answers == truth).mean()), "classes_predicted": len(np.unique(answers)),
-            "seconds": time.perf_counter() - begin, "train_images": len(labels)}  # fmt: skip
+            "seconds": time.perf_counter() - begin, "peak_memory_mb": peak_memory_mb(), "train_images": len(labels),
+            "confusion": np.bincount(truth * classes + answers, minlength=classes**2).reshape(classes, classes)}  # fmt: skip
 
 
 def _row(cell, tries, classes):
@@ -253,10 +332,12 @@ def _row(cell, tries, classes):
     row = {"method": method, "input": source, "per_class": size, "train_images": tries[0]["train_images"],
            "classes": classes}  # fmt: skip
     if "note" in tries[0]:
-        nothing = dict.fromkeys(("error", "accuracy", "spread", "classes_predicted", "seconds"))
-        return {**row, **nothing, "note": tries[0]["note"]}
+        nothing = ("error", "accuracy", "spread", "classes_predicted", "confusion", "seconds", "peak_memory_mb")
+        return {**row, **dict.fromkeys(nothing), "note": tries[0]["note"]}
     accuracies = [attempt["accuracy"] for attempt in tries]
     return {**row, "error": 1 - float(np.mean(accuracies)), "accuracy": float(np.mean(accuracies)),
             "spread": float(np.std(accuracies, ddof=1)) if len(tries) > 1 else None,
             "classes_predicted": min(attempt["classes_predicted"] for attempt in tries),
-            "seconds": float(np.mean([attempt["seconds"] for attempt in tries]))}  # fmt: skip
+            "confusion": sum(attempt["confusion"] for attempt in tries).tolist(),
+            "seconds": float(np.mean([attempt["seconds"] for attempt in tries])),
+            "peak_memory_mb": max((attempt["peak_memory_mb"] or 0 for attempt in tries)) or None}  # fmt: skip

@@ -6,7 +6,7 @@ flattened and put side by side: one row of numbers an image.
 
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -35,17 +35,28 @@ RECIPES = {
 }
 
 
+class WrongBlocks(ValueError):
+    """A recipe for another network."""
+
+
 def pooled_to_4(maps, blocks):
     """Every map max-pooled to 4x4, of the network that the original program had: 32 pixels, so many blocks."""
     if len(maps) != blocks or maps[-1].shape[-1] != 4:
-        raise ValueError(f"this recipe is of a 32-pixel discriminator with {blocks} blocks (kernel_size="
+        raise WrongBlocks(f"this recipe is of a 32-pixel discriminator with {blocks} blocks (kernel_size="
                          f"{'4 or 5' if blocks == 3 else 3}); this one has {len(maps)}; take the recipe 'grid'")  # fmt: skip
     return [max_pool2d(m, m.shape[-1] // 4) for m in maps]
 
 
-def available_recipes():
-    """Names of the recipes."""
-    return list(RECIPES)
+def available_recipes(discriminator=None):
+    """Names of the recipes: all, or those that a discriminator has the blocks for."""
+    if discriminator is None:
+        return list(RECIPES)
+    fits = []
+    for name in RECIPES:
+        with suppress(WrongBlocks):
+            feature_size(discriminator, name)
+            fits.append(name)
+    return fits
 
 
 def _recipe(name):

@@ -148,6 +148,29 @@ def feature_map_picture(image, maps, count=8):
     return figure
 
 
+def confusion_picture(confusion, classes):
+    """Which class is taken for which: a row for each true class, which adds up to one, a column for each answer.
+
+    Parameters
+    ----------
+    confusion : counts of shape (classes, classes)
+        As `classification_table` gives it.
+    classes : sequence of str
+        Their names, shown where there are at most 20.
+    """
+    counts = np.asarray(confusion, float)
+    shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
+    figure, axes = _subplots(1, 1, figsize=(5.2, 4.2), squeeze=False)
+    axis = axes[0, 0]
+    picture = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    if len(classes) <= 20:
+        axis.set_xticks(range(len(classes)), classes, rotation=45, ha="right", fontsize=8)
+        axis.set_yticks(range(len(classes)), classes, fontsize=8)
+    axis.set(xlabel="answer", ylabel="true class")
+    figure.colorbar(picture, ax=axis, label="share of the true class")
+    return figure
+
+
 class Table:
     """Rows of text under a header, shown as HTML in a notebook and in the book, as plain text elsewhere."""
 
@@ -192,10 +215,12 @@ def results_table(rows, caption=""):
         size = f"all {row['train_images']:,}" if row["per_class"] == "all" else f"{row['per_class']} a class"
         start = {"method": row["method"], "input": row["input"], "labels": size}
         if row["accuracy"] is None:
-            return {**start, "error %": "not run", "accuracy %": "", "classes predicted": row["note"], "seconds": ""}
+            return {**start, "error %": "not run", "accuracy %": "", "classes predicted": row["note"], "seconds": "",
+                    "memory, MB": ""}  # fmt: skip
         spread = f" ± {100 * row['spread']:.1f}" if row["spread"] is not None else ""
         return {**start, "error %": f"{100 * row['error']:.2f}", "accuracy %": f"{100 * row['accuracy']:.2f}{spread}",
                 "classes predicted": f"{row['classes_predicted']} of {row['classes']}",
-                "seconds": f"{row['seconds']:.1f}"}  # fmt: skip
+                "seconds": f"{row['seconds']:.1f}",
+                "memory, MB": f"{row['peak_memory_mb']:,.0f}" if row["peak_memory_mb"] else ""}  # fmt: skip
 
     return table([cells(row) for row in rows], caption)

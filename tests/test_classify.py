@@ -3,10 +3,11 @@ import pytest
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.preprocessing import StandardScaler
 
-from dcgan_lib import ImageSet, available_methods, classification_table, draw_per_class
+from dcgan_lib import Discriminator, ImageSet, available_methods, classification_table, draw_per_class
 from dcgan_lib.classify import _matrices, _rbf_kernel
 
-FAST = [m for m in available_methods() if m != "small CNN"]
+NETWORKS = ["small CNN", "discriminator, with labels"]
+FAST = [m for m in available_methods() if m not in NETWORKS]
 
 
 @pytest.fixture
@@ -17,17 +18,22 @@ def pair(make_images):
 def test_every_method_on_every_input(pair):
     train, test = pair
     features = {"quarter": tuple(s.images[:, :, ::4, ::4].flatten(1).numpy() for s in pair)}
-    rows = classification_table(train, test, methods=["small CNN"], progress=False)
+    like = Discriminator(train.size, train.channels, width=8)
+    rows = classification_table(train, test, methods=NETWORKS, network=like, progress=False)
     rows += classification_table(train, test, features=features, methods=FAST, per_class=("all", 10), draws=2,
                                  progress=False)  # fmt: skip
-    assert len(rows) == 1 + 2 * (len(FAST) + 3)
+    assert len(rows) == 2 + 2 * (len(FAST) + 4)
     for row in rows:
         assert row["error"] == pytest.approx(1 - row["accuracy"]) and row["seconds"] >= 0
         assert 1 <= row["classes_predicted"] <= row["classes"] == 4
         assert (row["spread"] is None) == (row["per_class"] == "all")
         assert row["train_images"] == (240 if row["per_class"] == "all" else 40)
+        counts = np.array(row["confusion"])
+        assert counts.sum(1).tolist() == [20 * (1 if row["per_class"] == "all" else 2)] * 4
+        assert counts.trace() / counts.sum() == pytest.approx(row["accuracy"])
+        assert row["peak_memory_mb"] is None or 50 < row["peak_memory_mb"] < 50_000
     by = {(r["method"], r["input"], r["per_class"]): r for r in rows}
-    for method in ("KNN", "linear L2-SVM", "SGD, squared hinge", "small CNN"):
+    for method in ("KNN", "linear L2-SVM", "RBF SVM, C chosen", "SGD, squared hinge", *NETWORKS):
         assert by[method, "pixels", "all"]["accuracy"] > 0.95, f"{method} misses what is plain to see"
     assert by["majority class", "pixels", "all"]["classes_predicted"] == 1
 
@@ -52,7 +58,7 @@ def test_rbf_with_the_papers_C_is_the_base_rate_on_unequal_classes(make_images):
 
 def test_scaling_looks_at_the_training_images_alone(pair):
     train, test = pair
-    matrices = _matrices(train, test, {}, "pixels", np.arange(len(train)))
+    matrices = [matrix[:] for matrix in _matrices(train, test, {}, "pixels", None)]
     scaler = StandardScaler().fit(train.images.flatten(1).double().numpy())
     for images, matrix in zip(pair, matrices):
         np.testing.assert_allclose(matrix, scaler.transform(images.images.flatten(1).double().numpy()), atol=1e-3)
@@ -69,6 +75,18 @@ def test_the_callers_features_are_not_changed(pair):
     before = [m.copy() for m in matrices]
     classification_table(*pair, features={"f": matrices}, methods=FAST, per_class=("all", 5), progress=False)
     assert all(np.array_equal(a, b) for a, b in zip(before, matrices))
+
+
+def test_a_mapped_matrix_gives_the_same_table(pair, tmp_path):
+    """Half-precision features in a file: the rows are read from there, and are the same."""
+    matrices, mapped = [], []
+    for number, images in enumerate(pair):
+        matrices.append(images.images[:, :, ::4, ::4].flatten(1).numpy().astype(np.float32))
+        np.save(tmp_path / f"{number}.npy", matrices[-1].astype(np.float16))  # whole numbers up to 255: exact
+        mapped.append(np.load(tmp_path / f"{number}.npy", mmap_mode="c"))
+    rows = [classification_table(*pair, features={"f": tuple(each)}, methods=["linear L2-SVM", "SGD, squared hinge"],
+                                 per_class=("all", 5), progress=False) for each in (matrices, mapped)]  # fmt: skip
+    assert [row["confusion"] for row in rows[0]] == [row["confusion"] for row in rows[1]]
 
 
 def test_draws_are_even_and_repeatable():
@@ -98,5 +116,7 @@ def test_bad_input(pair, make_images):
         classification_table(train, make_images(classes=2))
     with pytest.raises(ValueError, match="'f' have 3 and 80 rows for 240"):
         classification_table(train, test, features={"f": (np.zeros((3, 2)), np.zeros((80, 2)))})
+    with pytest.raises(ValueError, match="needs network="):
+        classification_table(train, test, methods=NETWORKS)
     with pytest.raises(ValueError, match="'KMN'.*KNN"):
         classification_table(train, test, methods=["KMN"])

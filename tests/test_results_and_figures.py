@@ -76,10 +76,11 @@ def test_tables_as_html_and_text():
 
 def test_results_table_says_what_was_not_run():
     row = {"method": "KNN", "input": "pixels", "per_class": 400, "accuracy": 0.5, "error": 0.5, "spread": 0.01,
-           "classes_predicted": 3, "classes": 10, "seconds": 1.26, "train_images": 4000}  # fmt: skip
+           "classes_predicted": 3, "classes": 10, "seconds": 1.26, "peak_memory_mb": 1234.5, "train_images": 4000}  # fmt: skip
     empty = {**row, "accuracy": None, "per_class": "all", "note": "not run: too large"}
     text = repr(figures.results_table([row, empty]))
     assert "50.00 ± 1.0" in text and "3 of 10" in text and "400 a class" in text and "all 4,000" in text and "too large" in text
+    assert "1,234" in text
 
 
 def test_architecture_table_counts_all_parameters():

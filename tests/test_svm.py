@@ -87,25 +87,45 @@ def test_a_mapped_float16_matrix_is_read_where_it_lies(tmp_path):
 def test_blocks_do_not_matter(monkeypatch, at_once):
     monkeypatch.setattr(svm, "AT_ONCE", at_once)
     X, y, X_test, y_test = digits()
-    mean, deviation = svm._Matrix(X + 30, None).statistics(torch.ones(len(X)))
+    mean, deviation = svm._Matrix(X + 30, None).statistics()
     np.testing.assert_allclose(mean, (X + 30).mean(0, dtype=float), rtol=1e-6)
     np.testing.assert_allclose(deviation[1:], np.where(X.std(0) < 1e-4, 1, X.std(0))[1:], rtol=1e-3)
     assert L2SVM(0.01).fit(X, y).score(X_test, y_test) > 0.85
 
 
-def test_a_warm_start_ends_at_the_same_place_sooner():
-    X, y, _, _ = digits()
-    path, cold = L2SVM(0.01, warm_start=True).fit(X, y), L2SVM(0.012).fit(X, y)
-    warm = path.set_params(C=0.012).fit(X, y)
-    assert warm.n_iter_ < cold.n_iter_ and warm.objective_ == pytest.approx(cold.objective_, rel=1e-4)
-    assert path.fit(X[:, :20], y).coef_.shape == (10, 20), "another problem begins anew"
-
-
-def test_images_that_are_left_out_do_not_count():
+@pytest.mark.parametrize("images", [1200, 50], ids=["more images than features", "fewer"])
+def test_a_path_chooses_as_separate_fits_do(images):
+    """Each C is tried on the images that are not held out, the best is fitted to all."""
     X, y, X_test, _ = digits()
-    without = L2SVM(0.01, standardize=True, tol=1e-9)._fit(X, y, left_out=np.arange(1000, 1200))
-    fewer = L2SVM(0.01, standardize=True, tol=1e-9).fit(X[:1000], y[:1000])
-    np.testing.assert_allclose(without.decision_function(X_test), fewer.decision_function(X_test), atol=2e-3)
+    X, y, grid = X[:images], y[:images], (1e-6, 1e-3, 1e-1, 10.0)
+    path = L2SVM(grid[::-1], tol=1e-9, random_state=3).fit(X, y)
+    order = torch.randperm(images, generator=torch.Generator().manual_seed(3)).numpy()
+    held_out, rest = order[: images // 5], order[images // 5 :]
+    apart = [L2SVM(C, tol=1e-9).fit(X[rest], y[rest]).score(X[held_out], y[held_out]) for C in grid]
+    assert [C for C, _ in path.path_] == list(grid)
+    np.testing.assert_allclose([right for _, right in path.path_], apart, atol=1.1 * 5 / images)  # one image
+    assert path.C_ == max(path.path_, key=lambda pair: pair[1])[0] and len(set(apart)) > 1
+    alone = L2SVM(path.C_, tol=1e-9).fit(X, y)
+    assert path.objective_ == pytest.approx(alone.objective_, rel=1e-5) and alone.path_ == []
+    np.testing.assert_allclose(path.decision_function(X_test), alone.decision_function(X_test), atol=0.02)
+
+
+def test_a_path_is_shorter_than_its_fits():
+    """Every fit begins where the one before ended."""
+    X, y, _, _ = digits()
+    steps = []
+    minimise = L2SVM._minimise
+
+    def count(self, *arguments):
+        found = minimise(self, *arguments)
+        steps.append(self.n_iter_)
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(L2SVM, "_minimise", count)
+        L2SVM((0.01, 0.012)).fit(X, y)
+        L2SVM(0.012).fit(X, y)
+    assert steps[1] < steps[3] and steps[2] < steps[3]
 
 
 def test_two_classes_and_names_as_labels():
@@ -121,7 +141,8 @@ def test_bad_input():
     X = np.zeros((4, 2), np.float32)
     with pytest.raises(ValueError, match="one class only"):
         L2SVM().fit(X, [1, 1, 1, 1])
-    with pytest.raises(ValueError, match="C is 0"):
-        L2SVM(C=0).fit(X, [0, 1, 0, 1])
+    for C in (0, (), (0.1, -1)):
+        with pytest.raises(ValueError, match="larger than 0"):
+            L2SVM(C=C).fit(X, [0, 1, 0, 1])
     with pytest.raises(ValueError, match="NaN"):
         L2SVM().fit(X + np.nan, [0, 1, 0, 1])
