@@ -429,7 +429,7 @@ def test_compcars(tmp_path):
     images = load_images("compcars", root=tmp_path)
     assert images.classes == ("1", "2", "3") and images.labels.tolist() == [0, 0, 2]
     (tmp_path / "data/train_test_split/classification/test.txt").unlink()
-    with pytest.raises(FileNotFoundError, match="classification/test.txt, which says what is test, is missing. Take"):
+    with pytest.raises(FileNotFoundError, match="classification/test.txt, which says what is test, is missing. Put .* or take split='all'"):
         load_images("compcars", root=tmp_path, split="test")
 
 
@@ -513,7 +513,8 @@ def test_by_hand(name, home, no_network):
     with pytest.raises(FileNotFoundError) as error:
         load_images(name)
     sentence = str(error.value)
-    assert f"'{name}' is not in {home / 'downloads' / name}: " in sentence and "To get it, " in sentence
+    where = f"'{name}' is not in {home / 'downloads' / name}, a folder that does not exist: "
+    assert where in sentence and "To get it, " in sentence
     assert all(words in sentence for words in BY_HAND[name]) and sentence.count(str(home)) == 2
     assert not home.exists()
 
@@ -586,9 +587,35 @@ def test_a_failed_download_is_told_and_leaves_no_cache(home, monkeypatch):
 
     monkeypatch.setattr("dcgan_lib.data.download.download", fail)
     for name in ("coco", "pets", "tiny-imagenet"):
-        with pytest.raises(RuntimeError, match="could not be fetched from https://.*web page"):
+        with pytest.raises(RuntimeError, match=f"could not be fetched from https://.*web page. By hand, '{name}' is whole"):
             load_images(name)
     assert not (home / "cache").exists()
+
+
+def test_a_folder_without_its_images(tmp_path, no_network):
+    """The sentence says what was looked for, and what lies there."""
+    make_celeba(tmp_path / "celeba")
+    inner = tmp_path / "celeba/img_align_celeba/img_align_celeba"  # unpacked one folder too deep
+    inner.mkdir()
+    for path in inner.parent.glob("*.jpg"):
+        path.rename(inner / path.name)
+    there = "the first is img_align_celeba/img_align_celeba/000001.jpg"
+    with pytest.raises(ValueError, match=f"split 'train' of 'celeba' .*a list names it; and others. Of 11 files there, {there}"):
+        load_images("celeba", root=tmp_path / "celeba")
+    make_coco(tmp_path / "coco")
+    for path in (tmp_path / "coco/val2017").iterdir():
+        path.unlink()
+    with pytest.raises(ValueError, match="split 'all' of 'coco' has no usable image .* missing, though a list names it"):
+        load_images("coco", root=tmp_path / "coco", split="all")
+    make_ffhq(tmp_path / "ffhq")
+    for number in (60_000, 69_999):
+        (tmp_path / f"ffhq/thumbnails128x128/{number // 1000 * 1000:05}/{number:05}.png").unlink()
+    with pytest.raises(ValueError, match="split 'test' of 'ffhq' .* Of 4 files there, the first is .*00000.png"):
+        load_images("ffhq", root=tmp_path / "ffhq", split="test")
+    make_tiny_imagenet(tmp_path)
+    shutil.rmtree(tmp_path / "tiny-imagenet-200/train")
+    with pytest.raises(FileNotFoundError, match="tiny-imagenet-200/train is missing, so .* not complete. Remove"):
+        load_images("tiny-imagenet", root=tmp_path)
 
 
 def test_zips_by_hand(tmp_path, no_network):
@@ -710,7 +737,7 @@ def test_small_pictures_have_no_celeba_crop(tmp_path):
 
 
 def test_arrays_too_small_for_the_crop_are_told():
-    with pytest.raises(ValueError, match="None of the 1437 images .* image 0: 8x8 pixels, less than the crop of 108"):
+    with pytest.raises(ValueError, match="no usable image .* image 0: 8x8 pixels, less than the crop of 108"):
         load_images("digits", crop="celeba")
 
 

@@ -7,6 +7,7 @@ to read them when there is no cache of them yet. To add one, write that function
 
 from difflib import get_close_matches
 from inspect import signature
+from numbers import Integral
 
 from dcgan_lib.data.cache import cached
 from dcgan_lib.data.celeba import CELEBA
@@ -65,8 +66,8 @@ def load_images(name, *, root=None, split="train", size=32, limit=None, crop="ce
     """One split of a data set as square uint8 images.
 
     The first call decodes every image on all cores and keeps the pixels in the cache folder; later calls look
-    whether a file has changed and map the pixels into memory, which takes no memory until they are used. A
-    changed file, or other arguments, make a new cache. The cache is in `~/.cache/dcgan_lib`, or in the folder
+    at the size and the time of change of each file and map the pixels into memory, which takes no memory until
+    they are used. Where these have changed, and for other arguments, a new cache is made. The cache is in `~/.cache/dcgan_lib`, or in the folder
     that the environment variable DCGAN_LIB_HOME names; it may be deleted at any time.
 
     Images are scaled with antialiasing; an image of the right size is kept bit for bit. A file that cannot be
@@ -86,7 +87,7 @@ def load_images(name, *, root=None, split="train", size=32, limit=None, crop="ce
         Height and width in pixels: 32, 64 or 128.
     limit : int, optional
         Take this many images, chosen at random but always the same ones; a smaller choice is part of a larger
-        one. All images are taken where there are fewer.
+        one. Others stand in for those that cannot be read; all images are taken where there are fewer.
     crop : str
         How an image becomes square. "centre": the shorter side is scaled and the middle kept, as in singh and
         the PyTorch tutorial. "square": both sides are scaled, whatever the shape was, as in gomez. "celeba":
@@ -95,8 +96,9 @@ def load_images(name, *, root=None, split="train", size=32, limit=None, crop="ce
     download : bool
         Whether a missing data set may be fetched from the network.
     **options
-        Those of one data set alone, such as `annotations` and `label` of coco; `describe_datasets` has them
-        all, and the function of the data set explains them.
+        Those of one data set alone, such as `annotations` and `label` of coco. `describe_datasets` has them
+        all; the book's page of the data sets and the docstring of its function, such as
+        `dcgan_lib.data.coco.coco`, explain them.
 
     Returns
     -------
@@ -113,8 +115,8 @@ def load_images(name, *, root=None, split="train", size=32, limit=None, crop="ce
     OSError
         The cache cannot be written.
     """
-    if name not in DATASETS:
-        near = get_close_matches(str(name), DATASETS, n=1)
+    if name not in available_datasets():
+        near = get_close_matches(str(name).lower(), DATASETS, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"There is no data set {name!r}.{hint} Known: {', '.join(available_datasets())}.")
     dataset, known = DATASETS[name], options_of(name)
@@ -128,9 +130,9 @@ def load_images(name, *, root=None, split="train", size=32, limit=None, crop="ce
         raise ValueError(f"The data set {name!r} has no split {split!r}: choose {', '.join(most)} or {last}.")
     if size not in SIZES:
         raise ValueError(f"size={size!r} is not supported: choose 32, 64 or 128, the sizes of the models.")
-    if limit is not None and (not isinstance(limit, int) or limit < 1):
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, Integral) or limit < 1):
         raise ValueError(f"limit={limit!r} is not a number of images: give 1 or more, or None for all.")
-    if crop not in CROPS:
+    if crop not in tuple(CROPS):
         raise ValueError(f"crop={crop!r} is not known: choose {', '.join(map(repr, CROPS))}.")
     source = dataset.source(root, split, download, **options)
-    return cached(source, name, split, int(size), limit, crop, known | options)
+    return cached(source, name, split, int(size), limit and int(limit), crop, known | options)

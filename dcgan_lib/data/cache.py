@@ -67,19 +67,19 @@ def build(folder, source, recipe, limit, crop):
     pictures = contents.pictures
     # Over all pictures, so that a limit does not decide it; this stops at the first in colour.
     channels = 1 if all(is_grey(located(picture, source.root)) for picture in pictures) else 3
-    chosen = range(len(pictures))
-    if limit is not None:
+    order, wanted = range(len(pictures)), len(pictures)
+    if limit is not None and limit < wanted:
         stream = rng(0, f"limit {recipe['dataset']} {recipe['split']}")
-        chosen = sorted(torch.randperm(len(pictures), generator=stream)[:limit].tolist())
+        order, wanted = torch.randperm(wanted, generator=stream).tolist(), limit
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with temporary_folder(folder.parent) as temporary:
             made = Path(temporary, "cache")
             made.mkdir()
-            fill(made, recipe, source.root, contents, chosen, channels, crop)
+            fill(made, recipe, source, contents, order, wanted, channels, crop)
             publish(made, folder, source)
     except OSError as error:
-        needed = len(chosen) * recipe["size"] ** 2 * channels
+        needed = wanted * recipe["size"] ** 2 * channels
         raise OSError(
             f"The image cache {folder} could not be written ({error.strerror or error}). It takes {needed:,} "
             "bytes: make room there, or set DCGAN_LIB_HOME to a folder that has it and may be written to."
@@ -92,33 +92,39 @@ def located(picture, root):
     return os.path.join(root, picture) if isinstance(picture, str) else picture
 
 
-def fill(made, recipe, root, contents, chosen, channels, crop):
-    """Write the files of a cache into the folder `made`, with a list of the pictures that have no pixels."""
+def fill(made, recipe, source, contents, order, wanted, channels, crop):
+    """Write the files of a cache into the folder `made`: the first `wanted` pictures in `order` that can be read.
+
+    They are taken by position, as a batch of thousands may have to be read for one picture; others in the place
+    of those that cannot be read come after them.
+    """
     size, pictures = recipe["size"], contents.pictures
-    skipped, missing, digest = [], [], sha256()
-    decoded = decode_all((located(pictures[i], root) for i in chosen), size, channels, crop)
-    progress = tqdm(decoded, f"Decoding {recipe['dataset']}", len(chosen), unit=" images", delay=1)
-    with open(made / "images.bin", "wb") as out:
-        for position, pixels in enumerate(progress):
-            if isinstance(pixels, str):
-                picture = pictures[chosen[position]]
-                skipped.append((picture if isinstance(picture, str) else f"image {chosen[position]}", pixels))
-                missing.append(position)
-            else:
-                out.write(pixels)
-                digest.update(pixels)
-    count, skipped = len(chosen) - len(missing), contents.skipped + skipped
-    if not count:
-        reasons = "; ".join(f"{path}: {reason}" for path, reason in skipped[:3])
-        raise ValueError(f"None of the {len(skipped)} images in {root} can be used. Reasons: {reasons or 'no file'}.")
+    skipped, taken, digest = list(contents.skipped), [], sha256()
+    with open(made / "images.bin", "wb") as out, tqdm(
+        None, f"Decoding {recipe['dataset']}", wanted, unit=" images", delay=1
+    ) as progress:
+        while order and len(taken) < wanted:
+            lacking = wanted - len(taken)
+            some, order = sorted(order[:lacking]), order[lacking:]
+            decoded = decode_all((located(pictures[i], source.root) for i in some), size, channels, crop)
+            for i, pixels in zip(some, decoded):
+                if isinstance(pixels, str):
+                    skipped.append((pictures[i] if isinstance(pictures[i], str) else f"image {i}", pixels))
+                else:
+                    out.write(pixels)
+                    digest.update(pixels)
+                    taken.append(i)
+                    progress.update()
+    if not taken:
+        raise nothing_usable(recipe, source, skipped)
     if contents.labels is not None:
-        labels = np.delete(np.asarray(contents.labels, "<i8")[chosen], missing)
+        labels = np.asarray(contents.labels, "<i8")[taken]
         np.save(made / "labels.npy", labels)
         digest.update(labels)
     digest.update(json.dumps([recipe, channels, contents.classes]).encode())
     meta = {
         "recipe": recipe,
-        "shape": [count, size, size, channels],
+        "shape": [len(taken), size, size, channels],
         "classes": contents.classes,
         "fingerprint": digest.hexdigest(),
         "skipped": skipped,
@@ -127,6 +133,17 @@ def fill(made, recipe, root, contents, chosen, channels, crop):
     for path in made.iterdir():  # the move must not reach the disk before what is moved
         with open(path, "rb") as file:
             os.fsync(file.fileno())
+
+
+def nothing_usable(recipe, source, skipped):
+    """The error for a data set in which nothing was found."""
+    reasons = "; ".join(f"{path}: {reason}" for path, reason in skipped[:3]) + "; and others" * (len(skipped) > 3)
+    tried = f"{len(skipped):,} were tried or named in a list: {reasons}. " if skipped else ""
+    files = f"Of {len(source.listing):,} files there, the first is {source.listing[0][0]}. " if source.listing else ""
+    return ValueError(
+        f"The split {recipe['split']!r} of {recipe['dataset']!r} has no usable image in {source.root}. {tried}{files}"
+        "Compare with where its files belong, remove what is there of a broken copy, and put it there anew."
+    )
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """`compcars`: cars from the web and from surveillance cameras; through a form, by hand."""
 
-from dcgan_lib.data.files import files_below, images_among, place, reading, stamp, those_there
+from dcgan_lib.data.files import files_below, images_among, not_there, place, reading, stamp, those_there
 from dcgan_lib.data.imageset import Contents, Dataset, Source
 
 
@@ -24,13 +24,16 @@ def compcars(root, split, download, *, surveillance=False):
         folder, names = "data/image", "data/misc/make_model_name.mat"
         lists = {part: f"data/train_test_split/classification/{part}.txt" for part in ("train", "test")}
     if not (root / folder).is_dir():
-        raise FileNotFoundError(
-            f"'compcars' is not in {root}: {folder} is missing. To get it, follow the instructions at "
-            f"{COMPCARS.page}, unpack {folder.split('/')[0]}.zip with all of its parts, and put the folder "
-            f"{folder.split('/')[0]} into {root}."
-        )
+        part = folder.split("/")[0]
+        raise not_there(
+            "compcars", root, folder, f"To get it, follow the instructions at {COMPCARS.page}, unpack {part}.zip "
+            f"with all of its parts, and put the folder {part} into {root}"
+        )  # fmt: skip
     if split != "all" and not (root / lists[split]).is_file():
-        raise FileNotFoundError(f"{root / lists[split]}, which says what is {split}, is missing. Take split='all'.")
+        raise FileNotFoundError(
+            f"{root / lists[split]}, which says what is {split}, is missing. Put the authors' list there, or take "
+            "split='all'."
+        )
     images = files_below(root, folder)
     others = [path for path in (names, lists.get(split)) if path and (root / path).is_file()]
 

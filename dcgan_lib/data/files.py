@@ -54,11 +54,20 @@ def provide(name, root, archives, download, by_hand):
         if not packed.is_file():
             if not (download and archive.addresses):
                 choice = "Take download=True, or" if archive.addresses else "To get it,"
-                raise FileNotFoundError(f"{name!r} is not in {root}: {archive.holds} is missing. {choice} {by_hand}.")
-            network.download(archive.addresses, packed, archive.checksum)
+                raise not_there(name, root, archive.holds, f"{choice} {by_hand}")
+            try:
+                network.download(archive.addresses, packed, archive.checksum)
+            except RuntimeError as error:
+                raise RuntimeError(f"{error} By hand, {name!r} is whole when you {by_hand}.") from error
         extract(packed, root / archive.into)
         if not (root / archive.holds).exists():
             raise RuntimeError(f"{packed} holds no {archive.holds}: it is another archive. Delete it, and {by_hand}.")
+
+
+def not_there(name, root, missing, cure):
+    """The error for a data set that is not on the disk."""
+    which = root if root.is_dir() else f"{root}, a folder that does not exist"
+    return FileNotFoundError(f"{name!r} is not in {which}: {missing} is missing. {cure}.")
 
 
 def files_below(root, folder):
@@ -68,7 +77,7 @@ def files_below(root, folder):
     not followed.
     """
     if not (root / folder).is_dir():
-        raise FileNotFoundError(f"There is no folder {root / folder}: unpack the data set anew.")
+        raise incomplete(root / folder, root)
     found, folders = [], [folder]
     while folders:
         here = folders.pop()
@@ -88,9 +97,17 @@ def files_below(root, folder):
 def stamp(root, path):
     """(path below the root, bytes, nanoseconds) of one file."""
     if not (root / path).is_file():
-        raise FileNotFoundError(f"There is no file {root / path}: unpack the data set anew.")
+        raise incomplete(root / path, root)
     stat = (root / path).stat()
     return path, stat.st_size, stat.st_mtime_ns
+
+
+def incomplete(path, root):
+    """The error for a data set of which a part is there."""
+    return FileNotFoundError(
+        f"{path} is missing, so this copy of the data set is not complete. Remove the folders that were unpacked "
+        f"in {root}, and unpack it or load it anew."
+    )
 
 
 def images_among(listing):

@@ -6,12 +6,15 @@ from pathlib import Path
 from dcgan_lib.data.imageset import Contents, Dataset, Source
 from dcgan_lib.data.picture import SUFFIXES
 
+SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation"}  # never all the classes of a set
+
 
 def folder(root, split, download):
     """Images in `root/<split>/<class>/*`, or `root/<split>/*` without labels.
 
     Where `root` has neither a folder `train` nor a folder `test`, it is the training split itself:
-    `root/<class>/*` or `root/*`. Classes and files are taken in alphabetical order; hidden ones are ignored.
+    `root/<class>/*` or `root/*`. Classes and files are taken in alphabetical order; hidden ones are ignored,
+    and folders in the folder of a class are not searched.
     """
     if not root:
         raise ValueError("The data set 'folder' needs root=..., the folder with your images.")
@@ -28,7 +31,7 @@ def folder(root, split, download):
         for entry in visible(root / group):
             path = group + entry.name
             if not entry.is_file():
-                skipped.append((path, "not a file"))
+                skipped.append((path, "a folder, which is not searched" if entry.is_dir() else "not a file"))
             elif not path.lower().endswith(SUFFIXES):
                 skipped.append((path, "not the suffix of an image"))
             else:
@@ -53,11 +56,15 @@ def split_folder(root, split):
     found = [entry.name for entry in visible(root) if entry.is_dir()]
     if split in found:
         return f"{split}/"
-    if split == "train" and "test" not in found:
+    divided = SPLITS.intersection(name.lower() for name in found)
+    if split == "train" and "test" not in found and not (found and len(divided) == len(found)):
         return ""
+    near = [name for name in found if name.lower() == str(split).lower()]
+    hint = f" Did you mean split={near[0]!r}?" if near else ""
+    cure = "a folder of that name" if divided else "a folder of that name and all others into a folder 'train'"
     raise FileNotFoundError(
-        f"There is no folder {split!r} in {root}; found: {', '.join(found) or 'no folder'}. Put the images "
-        "of this split into a folder of that name, or choose another split."
+        f"There is no folder {split!r} in {root}; found: {', '.join(found) or 'no folder'}.{hint} Put the images of "
+        f"this split, with the folders of their classes, into {cure}, or choose another split."
     )
 
 

@@ -7,7 +7,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from dcgan_lib.data.files import Archive, place, provide, reading, stamp
+from dcgan_lib.data.files import Archive, not_there, place, provide, reading, stamp
 from dcgan_lib.data.imageset import Contents, Dataset, Source
 
 PARTS = {"train": ["train_part1", "train_part2"], "test": ["val"]}  # the publishers' archives of a split
@@ -32,10 +32,10 @@ def imagenet64(root, split, download):
     paths = [path for path in there.values() if path]
     if not paths:
         zips = " and ".join(f"Imagenet64_{part}.zip" for part in PARTS[split])
-        raise FileNotFoundError(
-            f"'imagenet64' is not in {root}: {BATCHES[split][0]} is missing. To get it, register at "
-            f"{IMAGENET64.page}, get {zips} (64x64), and put the zips or the batches in them into {root}."
-        )
+        raise not_there(
+            "imagenet64", root, BATCHES[split][0], f"To get it, register at {IMAGENET64.page}, get {zips} (64x64), "
+            f"and put the zips or the batches in them into {root}"
+        )  # fmt: skip
 
     def read():
         missing = [(batch, "this batch is missing") for batch, path in there.items() if not path]

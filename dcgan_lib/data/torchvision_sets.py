@@ -3,7 +3,7 @@
 import numpy as np
 
 from dcgan_lib.data import download as network
-from dcgan_lib.data.files import place, stamp
+from dcgan_lib.data.files import not_there, place, stamp
 from dcgan_lib.data.imageset import Contents, Dataset, Source
 
 
@@ -17,7 +17,7 @@ def cifar10(root, split, download):
     return torchvision_source(
         "cifar10", "CIFAR10", root, split, download, archives,
         files=[f"cifar-10-batches-py/{batch}" for batch in batches],
-        by_hand="unpack https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+        by_hand="put https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz into {}",
     )  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def fashion_mnist(root, split, download):
         "fashion-mnist", "FashionMNIST", root, split, download, archives,
         files=[f"FashionMNIST/raw/{part}-{kind}-ubyte" for part in ("train", "t10k")
                for kind in ("images-idx3", "labels-idx1")],
-        by_hand="unpack the four .gz files of https://github.com/zalandoresearch/fashion-mnist",
+        by_hand="put the four .gz files of https://github.com/zalandoresearch/fashion-mnist into {}/FashionMNIST/raw",
     )  # fmt: skip
 
 
@@ -42,37 +42,31 @@ def torchvision_source(name, kind, root, split, download, archives, files, by_ha
     `archives(class)` is {path below the root: (addresses, md5)}, where the class looks for what it unpacks.
     """
     root = place(root, name)
-    by_hand = f"{by_hand} so that there is a file {root / files[0]}"
+    by_hand = by_hand.format(root)
 
     def open_set(**options):
         from torchvision import datasets
 
-        return getattr(datasets, kind)(root, train=split == "train", **options)
-
-    if missing := [file for file in files if not (root / file).is_file()]:
-        if not download:
-            raise FileNotFoundError(
-                f"{name!r} is not in {root}: {missing[0]} is missing. Take download=True, or {by_hand}."
-            )
         try:
-            from torchvision import datasets
-
-            for path, (addresses, md5) in archives(getattr(datasets, kind)).items():
-                network.download(addresses, root / path, md5 and f"md5:{md5}")
-            open_set(download=True)  # finds the archives there, and unpacks them
-        except Exception as error:  # a dead host fails in many ways, and so does a damaged archive
-            raise RuntimeError(
-                f"The download of {name!r} to {root} failed ({error}). Try again later, or {by_hand}."
-            ) from error
-
-    def read():
-        try:
-            data = open_set()
-        except Exception as error:  # so do damaged files
+            return getattr(datasets, kind)(root, train=split == "train", **options)
+        except Exception as error:  # damaged files fail in many ways
             raise RuntimeError(
                 f"The files of {name!r} are damaged ({error}). Delete {(root / files[0]).parent} and take "
                 f"download=True, or {by_hand}."
             ) from error
+
+    if missing := [file for file in files if not (root / file).is_file()]:
+        from torchvision import datasets
+
+        for path, (addresses, md5) in archives(getattr(datasets, kind)).items():
+            if download:
+                network.download(addresses, root / path, md5 and f"md5:{md5}")
+            elif not datasets.utils.check_integrity(root / path, md5):
+                raise not_there(name, root, missing[0], f"Take download=True, or {by_hand}")
+        open_set(download=True)  # finds the archives there, and unpacks them
+
+    def read():
+        data = open_set()
         return Contents(np.asarray(data.data), np.asarray(data.targets), tuple(data.classes))
 
     return Source(root, [stamp(root, file) for file in files], read)
