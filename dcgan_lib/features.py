@@ -99,7 +99,8 @@ def feature_size(discriminator, recipe):
 
 
 @torch.no_grad()
-def extract_features(discriminator, images, recipe, *, file=None, dtype="float32", batch_size=256, progress=True):
+def extract_features(discriminator, images, recipe, *, mirror=False, file=None, dtype="float32", batch_size=256,
+                     progress=True):  # fmt: skip
     """Feature matrix of a set of images.
 
     BatchNorm is in evaluation mode, so that a row depends on its own image alone.
@@ -111,6 +112,8 @@ def extract_features(discriminator, images, recipe, *, file=None, dtype="float32
     images : ImageSet, or uint8 Tensor of shape (N, C, H, W)
     recipe : str
         One of `available_recipes()`.
+    mirror : bool
+        Give the mean of an image's features and of its mirror image's: a classifier then answers the same for both.
     file : path, optional
         Write the matrix to this .npy file as it is made, and return it mapped from there: for matrices larger than
         the memory. What was there before is replaced when all is written.
@@ -145,10 +148,10 @@ def extract_features(discriminator, images, recipe, *, file=None, dtype="float32
     shape = len(pixels), feature_size(discriminator, recipe)
     if file is None:
         matrix = _in_memory(shape, dtype)
-        _fill(matrix, discriminator, pixels, recipe, batch_size, progress)
+        _fill(matrix, discriminator, pixels, recipe, mirror, batch_size, progress)
         return matrix
     with _on_disk(Path(file), shape, dtype) as matrix:
-        _fill(matrix, discriminator, pixels, recipe, batch_size, progress)
+        _fill(matrix, discriminator, pixels, recipe, mirror, batch_size, progress)
     return np.load(file, mmap_mode="c")
 
 
@@ -179,7 +182,7 @@ def _on_disk(path, shape, dtype):
         part.unlink(missing_ok=True)
 
 
-def _fill(matrix, discriminator, pixels, recipe, batch_size, progress):
+def _fill(matrix, discriminator, pixels, recipe, mirror, batch_size, progress):
     device, was_training = next(discriminator.parameters()).device, discriminator.training
     discriminator.eval()
     try:
@@ -187,7 +190,10 @@ def _fill(matrix, discriminator, pixels, recipe, batch_size, progress):
         with bar:
             for start in range(0, len(pixels), batch_size):
                 batch = to_float(pixels[start : start + batch_size].to(device))
-                rows = _features(discriminator, recipe, batch.contiguous(memory_format=torch.channels_last))
+                batch = batch.contiguous(memory_format=torch.channels_last)
+                rows = _features(discriminator, recipe, batch)
+                if mirror:
+                    rows = (rows + _features(discriminator, recipe, batch.flip(3))) / 2
                 if not rows.sum().isfinite() and not rows.isfinite().all():
                     raise ValueError("the features are no numbers: the discriminator's weights are broken, or BatchNorm's "
                                      "statistics are; was its training stopped by NaN?")  # fmt: skip

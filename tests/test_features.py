@@ -160,3 +160,13 @@ def test_recalibration_weighs_whole_batches_alike(make_images):
     recalibrate_batchnorm(one, images, batch_size=32)
     recalibrate_batchnorm(other, images.images[:64], batch_size=32)  # the last six are no batch
     assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values()))
+
+
+def test_mirrored_images_have_the_same_features(make_images):
+    images, network = make_images(12, channels=3), Discriminator(32, width=8)
+    mirrored = images.images.flip(3)
+    ours = extract_features(network, images, "grid", mirror=True)
+    np.testing.assert_allclose(ours, extract_features(network, mirrored, "grid", mirror=True), rtol=1e-4, atol=1e-5)
+    both = [extract_features(network, pixels, "grid") for pixels in (images.images, mirrored)]
+    np.testing.assert_allclose(ours, (both[0] + both[1]) / 2, rtol=1e-4, atol=1e-5)
+    assert not np.allclose(both[0], both[1], atol=1e-3)

@@ -94,8 +94,9 @@ def test_blocks_do_not_matter(monkeypatch, at_once):
 
 
 @pytest.mark.parametrize("images", [1200, 50], ids=["more images than features", "fewer"])
-def test_a_path_chooses_as_separate_fits_do(images):
+def test_a_path_chooses_as_separate_fits_do(images, monkeypatch):
     """Each C is tried on the images that are not held out, the best is fitted to all."""
+    monkeypatch.setattr(svm, "PATH_TOL", 1e-9)
     X, y, X_test, _ = digits()
     X, y, grid = X[:images], y[:images], (1e-6, 1e-3, 1e-1, 10.0)
     path = L2SVM(grid[::-1], tol=1e-9, random_state=3).fit(X, y)
