@@ -52,11 +52,13 @@ def check(path, values, known):
         if not fits(value, known[name]):
             raise Refused(f"{path}: {name} is {value!r}, a {type(value).__name__}; the chapters' own value is "
                           f"{known[name]!r}, a {type(known[name]).__name__}")  # fmt: skip
-    dataset, root = values.get("dataset", known.get("dataset")), values.get("root")
-    if dataset not in (None, *available_datasets()):
-        raise Refused(f"{path}: no data set is called {dataset!r}; there are {', '.join(available_datasets())}")
-    if dataset == "folder" and not (root and Path(root).is_dir()):
-        raise Refused(f"{path}: the data set 'folder' needs a root that exists; {root!r} is no folder (-p root PATH)")
+    for parameter, its_root in (("dataset", "root"), ("table_dataset", "table_root")):
+        dataset, root = values.get(parameter, known.get(parameter)), values.get(its_root)
+        if dataset not in (None, *available_datasets()):
+            raise Refused(f"{path}: no data set is called {dataset!r}; there are {', '.join(available_datasets())}")
+        if dataset == "folder" and not (root and Path(root).is_dir()):
+            raise Refused(f"{path}: the data set 'folder' needs a root that exists; {root!r} is no folder "
+                          f"(-p {its_root} PATH)")  # fmt: skip
 
 
 def plan(paths, overrides, chapters):

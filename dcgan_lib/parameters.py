@@ -19,8 +19,9 @@ def read_parameters(path, overrides):
         raise Refused(f"{path} cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError, TypeError) as error:
         raise Refused(f"{path} and -p must give `name: value` in YAML: {' '.join(str(error).split())}") from None
-    if isinstance(values.get("root"), str):  # a notebook's kernel runs in another folder than the user
-        values["root"] = str(Path(values["root"]).expanduser().absolute())
+    for name in ("root", "table_root"):
+        if isinstance(values.get(name), str):  # a notebook's kernel runs in another folder than the user
+            values[name] = str(Path(values[name]).expanduser().absolute())
     return values
 
 
