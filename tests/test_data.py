@@ -649,7 +649,7 @@ def test_an_archive_put_there_by_hand(cifar, monkeypatch):
     with tarfile.open(archive, "w:gz") as files:
         files.add(cifar, cifar.name)
     shutil.rmtree(cifar)
-    with pytest.raises(FileNotFoundError, match=f"Take download=True, or put .*{CIFAR10.filename} into"):
+    with pytest.raises(RuntimeError, match=f"{CIFAR10.filename} is damaged, or another file: its md5 .* put .* into"):
         load_images("cifar10", download=False)
     monkeypatch.setattr(CIFAR10, "tgz_md5", md5(archive.read_bytes()).hexdigest())
     assert len(load_images("cifar10", download=False)) == 40
@@ -685,6 +685,9 @@ def test_damaged_download(fashion, cifar, monkeypatch):
         (["cifar10", {"split": "val"}], ValueError, "'cifar10' has no split 'val'"),
         (["digits", {"root": "somewhere"}], ValueError, "images in somewhere choose the data set 'folder'"),
         (["folder"], ValueError, "needs root="),
+        (["folder", {"root": 5}], TypeError, "root=5 is no path"),
+        (["pets", {"root": b"pets"}], TypeError, "root=b'pets' is no path"),
+        (["pets", {"root": __file__}], NotADirectoryError, "test_data.py' is a file: give the folder"),
         (["folder", {"root": "no/such"}], FileNotFoundError, "There is no folder .*no/such: give root="),
     ],
 )
@@ -701,12 +704,24 @@ def test_folders_that_look_like_splits(root):
     with pytest.raises(FileNotFoundError, match="no folder 'train' .*found: Train. Did you mean split='Train'"):
         load_images("folder", root=root)
     assert len(load_images("folder", root=root, split="Train")) == 6
+    for name in ("Test", "notes"):
+        shutil.copytree(root / "Train", root / name)
+    with pytest.raises(FileNotFoundError, match="Did you mean split='Train'"):
+        load_images("folder", root=root)
+    shutil.rmtree(root / "Test"), shutil.rmtree(root / "notes")
     (root / "vehicles").mkdir()
     (root / "Train").rename(root / "vehicles/Train")
     shutil.copytree(root / "vehicles/Train", root / "vehicles/Car")
     for path in (root / "vehicles/Train", root / "vehicles/Car"):
         shutil.copy(path / "a/00.png", path)
     assert load_images("folder", root=root / "vehicles").classes == ("Car", "Train")
+
+
+def test_a_folder_too_high(root):
+    tree(root / "pictures", layout="{label}/{n:02}.png")
+    with pytest.raises(ValueError, match=r"no image in .*pictures/pictures.*, only folders \(a, b\).* Give root=.*pictures/pictures"):
+        load_images("folder", root=root)
+    assert load_images("folder", root=root / "pictures").classes == ("a", "b")
 
 
 def test_a_missing_split(root):
@@ -727,7 +742,7 @@ def test_empty_folders(root):
     tree(root)
     (root / "train/c").mkdir()
     (root / "train/c/readme.txt").touch()
-    with pytest.raises(ValueError, match="no image in .*train/c. Put images there, or remove the class"):
+    with pytest.raises(ValueError, match="no image in .*train/c. Put images there, or remove the empty folder"):
         load_images("folder", root=root)
 
 

@@ -308,7 +308,7 @@ def test_celeba_without_lists(tmp_path):
         path.unlink()
     assert len(load_images("celeba", root=tmp_path, split="all")) == 10
     with pytest.raises(
-        FileNotFoundError, match="list_eval_partition.txt is missing. To get it, get img_align_celeba.zip"
+        FileNotFoundError, match="list_eval_partition.txt is missing. To get it, get list_eval_partition.txt from"
     ):
         load_images("celeba", root=tmp_path)
 
@@ -587,9 +587,31 @@ def test_a_failed_download_is_told_and_leaves_no_cache(home, monkeypatch):
 
     monkeypatch.setattr("dcgan_lib.data.download.download", fail)
     for name in ("coco", "pets", "tiny-imagenet"):
-        with pytest.raises(RuntimeError, match=f"could not be fetched from https://.*web page. By hand, '{name}' is whole"):
+        with pytest.raises(RuntimeError, match=f"could not be fetched from https://.*web page. By hand: put .* into"):
             load_images(name)
     assert not (home / "cache").exists()
+
+
+@pytest.mark.parametrize("name", ["ffhq", "imagenet64", "celeba"])
+def test_another_archive_leaves_nothing_behind(name, tmp_path, no_network):
+    """The right one in its place is then unpacked."""
+    MAKE[name](tmp_path / "made")
+    stem = {"ffhq": "thumbnails128x128", "imagenet64": "Imagenet64_train_part1", "celeba": "img_align_celeba"}[name]
+    inside = {"imagenet64": [f"train_data_batch_{n}" for n in range(1, 6)]}.get(name, [stem])
+    save(tmp_path / "holiday/1.jpg")
+    root = tmp_path / "root"
+    root.mkdir()
+    for path in (tmp_path / "made").glob("*.txt"):
+        shutil.copy(path, root)
+    before = sorted(root.rglob("*"))
+    packed(root / f"{stem}.zip", tmp_path, "holiday")
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match=f"{stem}.zip holds no .* another archive. Delete it"):
+            load_images(name, root=root)
+    (root / f"{stem}.zip").unlink()
+    assert [path for path in sorted(root.rglob("*")) if path.is_file()] == before
+    packed(root / f"{stem}.zip", tmp_path / "made", *inside)
+    assert len(load_images(name, root=root)) > 1
 
 
 def test_a_folder_without_its_images(tmp_path, no_network):
@@ -636,7 +658,7 @@ def test_zips_by_hand(tmp_path, no_network):
 def test_an_archive_of_something_else(tmp_path, no_network):
     make_ffhq(tmp_path)
     packed(tmp_path / "tiny-imagenet-200.zip", tmp_path, "thumbnails128x128")
-    with pytest.raises(RuntimeError, match="holds no tiny-imagenet-200: it is another archive. Delete it, and put"):
+    with pytest.raises(RuntimeError, match="holds no tiny-imagenet-200: it is another archive. Delete it, and fetch the right one"):
         load_images("tiny-imagenet", root=tmp_path)
 
 
@@ -732,7 +754,7 @@ def test_small_pictures_have_no_celeba_crop(tmp_path):
     save(root / "small.png", np.resize(PIXELS, (107, 300, 3)))
     save(root / "just.png", np.resize(PIXELS, (108, 300, 3)))
     images = load_images("folder", root=root, crop="celeba")
-    assert len(images) == 2 and images.skipped == [("small.png", "300x107 pixels, less than the crop of 108")]
+    assert len(images) == 2 and images.skipped == [("small.png", "300x107 pixels, less than the crop of 108; another crop takes it")]
     assert len(load_images("folder", root=root)) == 3
 
 

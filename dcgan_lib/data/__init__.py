@@ -8,6 +8,8 @@ to read them when there is no cache of them yet. To add one, write that function
 from difflib import get_close_matches
 from inspect import signature
 from numbers import Integral
+from os import PathLike
+from pathlib import Path
 
 from dcgan_lib.data.cache import cached
 from dcgan_lib.data.celeba import CELEBA
@@ -134,5 +136,9 @@ def load_images(name, *, root=None, split="train", size=32, limit=None, crop="ce
         raise ValueError(f"limit={limit!r} is not a number of images: give 1 or more, or None for all.")
     if crop not in tuple(CROPS):
         raise ValueError(f"crop={crop!r} is not known: choose {', '.join(map(repr, CROPS))}.")
+    if root is not None and not isinstance(root, (str, PathLike)):
+        raise TypeError(f"root={root!r} is no path of a folder.")
+    if root is not None and Path(root).expanduser().is_file():
+        raise NotADirectoryError(f"root={str(root)!r} is a file: give the folder that it is in.")
     source = dataset.source(root, split, download, **options)
     return cached(source, name, split, int(size), limit and int(limit), crop, known | options)

@@ -8,6 +8,7 @@ import shutil
 import stat
 import tarfile
 import zipfile
+from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -24,7 +25,11 @@ class Refused(Exception):
     """Why an archive is not unpacked, although it may be readable."""
 
 
-def extract(archive, folder):
+class Another(Exception):
+    """What an archive does not hold."""
+
+
+def extract(archive, folder, holds=""):
     """Unpack a zip, tar, tar.gz or tar.xz archive into a folder; its content says which it is, not its name.
 
     The whole list of members is checked before anything is written. An archive is refused if it holds absolute paths,
@@ -43,11 +48,13 @@ def extract(archive, folder):
     archive : str or path
     folder : str or path
         Made if it is not there; it may hold other files.
+    holds : str
+        A path, or a pattern for one, that must be in the archive: from another one nothing is unpacked.
 
     Raises
     ------
     RuntimeError
-        The archive is refused, damaged, cut off, or of another kind.
+        The archive is refused, damaged, cut off, of another kind, or another one.
     OSError
         It cannot be read, or the folder cannot be written or has no room for it.
     """
@@ -56,7 +63,9 @@ def extract(archive, folder):
         with open(archive, "rb") as file:
             wait_for(file, archive)
             total = check(file, archive.name)
-            unpack(file, archive.name, folder, total)
+            unpack(file, archive.name, folder, total, holds)
+    except Another as error:
+        raise RuntimeError(f"{archive} holds no {error}: it is another archive. Delete it, and fetch the right one.") from error
     except Refused as error:
         raise RuntimeError(f"{archive} is not safe to unpack: {error}. Fetch it from its official source.") from error
     except Exception as error:  # a damaged archive fails in many ways
@@ -83,8 +92,9 @@ def check(file, name):
     return total
 
 
-def unpack(file, name, folder, total):
+def unpack(file, name, folder, total, holds):
     """Write the members into a hidden folder, then move them to their places."""
+    made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".unpacking-{name}"
     shutil.rmtree(temporary, ignore_errors=True)  # of a killed process: no other one holds the archive
@@ -101,9 +111,14 @@ def unpack(file, name, folder, total):
                     with open(target, "wb") as out:
                         copy(opened(), out, size, bar)
                     os.utime(target, ns=(time, time))
+        if holds and not any(temporary.glob(holds)):
+            raise Another(holds)
         move(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        if made:
+            with suppress(OSError):  # it holds something
+                folder.rmdir()
 
 
 def copy(source, out, size, bar):

@@ -142,7 +142,7 @@ def nothing_usable(recipe, source, skipped):
     files = f"Of {len(source.listing):,} files there, the first is {source.listing[0][0]}. " if source.listing else ""
     return ValueError(
         f"The split {recipe['split']!r} of {recipe['dataset']!r} has no usable image in {source.root}. {tried}{files}"
-        "Compare with where its files belong, remove what is there of a broken copy, and put it there anew."
+        "Take another split, or put the files of this one where they belong: the page of the data sets tells both."
     )
 
 

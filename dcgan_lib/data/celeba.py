@@ -22,9 +22,8 @@ def celeba(root, split, download, *, attribute=None):
     attributes = "list_attr_celeba.txt" if attribute else ""
     lists = [path for path in (partition, attributes) if path]
     parts = [Archive("img_align_celeba.zip", "img_align_celeba"), *(Archive(path, path) for path in lists)]
-    wanted = " and ".join(part.name for part in parts)
-    by_hand = f"get {wanted} from the drive that {CELEBA.page} names, and put them into {root}"
-    provide("celeba", root, parts, download, by_hand)
+    drive = f"from the drive that {CELEBA.page} names, and put what you got into {root}"
+    provide("celeba", root, parts, download, lambda files: f"get {files} {drive}")
     images = files_below(root, "img_align_celeba")
 
     def read():

@@ -42,8 +42,7 @@ def coco(root, split, download, *, annotations="instances", label="largest", ima
         Archive("val2017.zip", "val2017", addresses("zips/val2017.zip"), "md5:442b8da7639aecaf257c1dceb8ba8c80"),
         Archive(f"{name}.zip", file, addresses(f"annotations/{name}.zip"), checksum),
     ]
-    by_hand = f"put {' and '.join(part.name for part in parts)} from {COCO.page} into {root}"
-    provide("coco", root, parts, download, by_hand)
+    provide("coco", root, parts, download, lambda files: f"put {files} from {COCO.page} into {root}")
     listing = files_below(root, "val2017")
 
     def read():

@@ -19,8 +19,8 @@ def ffhq(root, split, download):
     folder = FOLDER if (root / FOLDER).is_dir() else ""
     listing = files_below(root, folder) if root.is_dir() else []
     if not images_among(listing)[0]:
-        by_hand = f"get {FOLDER}.zip, or that folder, from the drive that {FFHQ.page} names, and put it into {root}"
-        provide("ffhq", root, [Archive(f"{FOLDER}.zip", FOLDER)], download, by_hand)
+        drive = f"or that folder, from the drive that {FFHQ.page} names, and put it into {root}"
+        provide("ffhq", root, [Archive(f"{FOLDER}.zip", FOLDER)], download, lambda file: f"get {file}, {drive}")
         listing = files_below(root, FOLDER)
 
     def read():

@@ -27,6 +27,8 @@ class Archive:
         "md5:..." or "sha256:...", where it is known.
     into : str
         The folder below the root that it is unpacked into; "" is the root.
+    inside : str
+        What must be in it, as a path or a pattern, where that is not `holds`.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Archive:
     addresses: tuple[str, ...] = ()
     checksum: str | None = None
     into: str = ""
+    inside: str = ""
 
 
 def place(root, name):
@@ -44,24 +47,22 @@ def place(root, name):
 def provide(name, root, archives, download, by_hand):
     """Unpack what is not unpacked yet, from archives in `root` or from the network.
 
-    Raises FileNotFoundError where an archive is missing and cannot or may not be fetched; `by_hand` is the
-    part of its sentence that says what to get, and where.
+    Raises FileNotFoundError where an archive is missing and cannot or may not be fetched; `by_hand` makes of the
+    names of files the part of its sentence that says what to do with them.
     """
-    for archive in archives:
-        if (root / archive.holds).exists():
-            continue
+    missing = [archive for archive in archives if not (root / archive.holds).exists()]
+    lacking = [archive.name for archive in missing if not (root / archive.name).is_file()]
+    for archive in missing:
         packed = root / archive.name
         if not packed.is_file():
             if not (download and archive.addresses):
                 choice = "Take download=True, or" if archive.addresses else "To get it,"
-                raise not_there(name, root, archive.holds, f"{choice} {by_hand}")
+                raise not_there(name, root, archive.holds, f"{choice} {by_hand(' and '.join(lacking))}")
             try:
                 network.download(archive.addresses, packed, archive.checksum)
             except RuntimeError as error:
-                raise RuntimeError(f"{error} By hand, {name!r} is whole when you {by_hand}.") from error
-        extract(packed, root / archive.into)
-        if not (root / archive.holds).exists():
-            raise RuntimeError(f"{packed} holds no {archive.holds}: it is another archive. Delete it, and {by_hand}.")
+                raise RuntimeError(f"{error} By hand: {by_hand(' and '.join(lacking))}.") from error
+        extract(packed, root / archive.into, archive.inside or archive.holds)
 
 
 def not_there(name, root, missing, cure):

@@ -39,8 +39,11 @@ def folder(root, split, download):
                 listing.append((path, stat.st_size, stat.st_mtime_ns))
                 labels.append(label)
         if len(listing) == before:
-            cure = "Put images there, or remove the class" if classes else "Put images there"
-            raise ValueError(f"There is no image in {root / group}. {cure}; known are {' '.join(SUFFIXES)}.")
+            inner = [entry.name for entry in visible(root / group) if entry.is_dir()] if classes else []
+            what = f", only folders ({', '.join(inner[:5])}), and these are not searched" if inner else ""
+            cure = f"Give root={root / group}, if they are what you mean" if inner else "Put images there"
+            cure += "" if inner or not classes else ", or remove the empty folder"
+            raise ValueError(f"There is no image in {root / group}{what}. {cure}; known are {' '.join(SUFFIXES)}.")
     if classes:
         beside = [entry.name for entry in entries if not entry.is_dir()]
         skipped += [(within + name, "beside the class folders") for name in beside]
@@ -57,7 +60,8 @@ def split_folder(root, split):
     if split in found:
         return f"{split}/"
     divided = SPLITS.intersection(name.lower() for name in found)
-    if split == "train" and "test" not in found and not (found and len(divided) == len(found)):
+    looks_divided = found and (len(divided) == len(found) or {"train", "test"} <= divided)
+    if split == "train" and "test" not in found and not looks_divided:
         return ""
     near = [name for name in found if name.lower() == str(split).lower()]
     hint = f" Did you mean split={near[0]!r}?" if near else ""

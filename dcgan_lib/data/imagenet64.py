@@ -26,8 +26,8 @@ def imagenet64(root, split, download):
     for part in PARTS[split]:
         for stem in (f"Imagenet64_{part}", f"Imagenet64_{part}_npz"):
             if (root / f"{stem}.zip").is_file():
-                archive = Archive(f"{stem}.zip", stem, into=stem)
-                provide("imagenet64", root, [archive], download, f"get it anew from {IMAGENET64.page}")
+                archive = Archive(f"{stem}.zip", stem, into=stem, inside="**/*_data*")
+                provide("imagenet64", root, [archive], download, lambda file: f"get {file} anew from {IMAGENET64.page}")
     there = {batch: find(root, batch) for batch in BATCHES[split]}
     paths = [path for path in there.values() if path]
     if not paths:
@@ -48,7 +48,8 @@ def imagenet64(root, split, download):
 
 def find(root, batch):
     """Where a batch lies below the root, as a string, or None."""
-    found = [path for name in (batch, f"{batch}.npz") for folder in ("", "*/") for path in root.glob(folder + name)]
+    found = [path for name in (batch, f"{batch}.npz") for folder in ("", "*/", "*/*/")
+             for path in root.glob(folder + name)]
     return next((path.relative_to(root).as_posix() for path in found if path.is_file()), None)
 
 

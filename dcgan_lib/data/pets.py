@@ -28,8 +28,7 @@ def pets(root, split, download):
     root = place(root, "pets")
     if (root / "oxford-iiit-pet").is_dir():  # torchvision's own folder
         root /= "oxford-iiit-pet"
-    by_hand = f"put images.tar.gz and annotations.tar.gz from {PETS.page} into {root}"
-    provide("pets", root, ARCHIVES, download, by_hand)
+    provide("pets", root, ARCHIVES, download, lambda files: f"put {files} from {PETS.page} into {root}")
     lists = {name: f"annotations/{part}.txt" for name, part in PARTS.items()}
     images = files_below(root, "images")
 

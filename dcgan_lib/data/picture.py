@@ -70,7 +70,7 @@ def cut(image, side):
     """The square of this side at the centre of an image, which must have it."""
     width, height = image.size
     if min(width, height) < side:
-        raise ValueError(f"{width}x{height} pixels, less than the crop of {side}")
+        raise ValueError(f"{width}x{height} pixels, less than the crop of {side}; another crop takes it")
     left, top = (width - side) // 2, (height - side) // 2
     return image.crop((left, top, left + side, top + side))
 

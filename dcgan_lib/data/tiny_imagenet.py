@@ -19,7 +19,7 @@ def tiny_imagenet(root, split, download):
     """
     root = place(root, "tiny-imagenet")
     if not (root / "wnids.txt").is_file():  # the root is not the unpacked folder itself
-        provide("tiny-imagenet", root, [ZIP], download, f"put {ZIP.name} from {ZIP.addresses[0]} into {root}")
+        provide("tiny-imagenet", root, [ZIP], download, lambda file: f"put {file} from {ZIP.addresses[0]} into {root}")
         root /= ZIP.holds
     lists = ["wnids.txt", "words.txt"] + ["val/val_annotations.txt"] * (split == "test")
     images = files_below(root, "train" if split == "train" else "val/images")

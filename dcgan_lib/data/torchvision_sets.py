@@ -51,7 +51,7 @@ def torchvision_source(name, kind, root, split, download, archives, files, by_ha
             return getattr(datasets, kind)(root, train=split == "train", **options)
         except Exception as error:  # damaged files fail in many ways
             raise RuntimeError(
-                f"The files of {name!r} are damaged ({error}). Delete {(root / files[0]).parent} and take "
+                f"The files of {name!r} are damaged ({error or type(error).__name__}). Delete {(root / files[0]).parent} and take "
                 f"download=True, or {by_hand}."
             ) from error
 
@@ -61,8 +61,13 @@ def torchvision_source(name, kind, root, split, download, archives, files, by_ha
         for path, (addresses, md5) in archives(getattr(datasets, kind)).items():
             if download:
                 network.download(addresses, root / path, md5 and f"md5:{md5}")
-            elif not datasets.utils.check_integrity(root / path, md5):
+            elif not (root / path).is_file():
                 raise not_there(name, root, missing[0], f"Take download=True, or {by_hand}")
+            elif not datasets.utils.check_integrity(root / path, md5):
+                raise RuntimeError(
+                    f"{root / path} is damaged, or another file: its md5 is not {md5}. Delete it, and take "
+                    f"download=True, or {by_hand}."
+                )
         open_set(download=True)  # finds the archives there, and unpacks them
 
     def read():
