@@ -221,7 +221,7 @@ class _Matrix:
 
         The objective is steep along them and flat elsewhere, which L-BFGS is slow to learn. See `stretched`.
         """
-        count = max(1, min(DIRECTIONS, self.shape[1] // 4))
+        count = min(DIRECTIONS, self.shape[1])
         stream = torch.Generator().manual_seed(0)
         found = torch.randn(count, self.shape[1], generator=stream).to(self.device)
         for _ in range(3):

@@ -36,7 +36,7 @@ def objective(svm, X, y, C):
 def test_same_minimum_as_liblinear(C, images):
     X, y, X_test, y_test = digits()
     X, y = X[:images], y[:images]
-    ours = L2SVM(C, tol=1e-8).fit(X, y)
+    ours = L2SVM(C, tol=1e-10).fit(X, y)
     theirs = LinearSVC(C=C, tol=1e-8, max_iter=100_000, dual=False).fit(X.astype(float), y)
     assert objective(ours, X, y, C) == pytest.approx(objective(theirs, X, y, C), rel=1e-4)
     assert ours.objective_ == pytest.approx(objective(ours, X, y, C), rel=1e-4)
@@ -96,26 +96,26 @@ def test_blocks_do_not_matter(monkeypatch, at_once):
 @pytest.mark.parametrize("images", [1200, 50], ids=["more images than features", "fewer"])
 def test_a_path_chooses_as_separate_fits_do(images, monkeypatch):
     """Each C is tried on the images that are not held out, the best is fitted to all."""
-    monkeypatch.setattr(svm, "PATH_TOL", 1e-9)
+    monkeypatch.setattr(svm, "PATH_TOL", 1e-10)
     X, y, X_test, _ = digits()
-    X, y, grid = X[:images], y[:images], (1e-6, 1e-3, 1e-1, 10.0)
-    path = L2SVM(grid[::-1], tol=1e-9, random_state=3).fit(X, y)
+    X, y, grid = X[:images], y[:images], (1e-6, 1e-3, 1e-1, 1.0)
+    path = L2SVM(grid[::-1], tol=1e-10, random_state=3).fit(X, y)
     order = torch.randperm(images, generator=torch.Generator().manual_seed(3)).numpy()
     held_out, rest = order[: images // 5], order[images // 5 :]
-    apart = [L2SVM(C, tol=1e-9).fit(X[rest], y[rest]).score(X[held_out], y[held_out]) for C in grid]
+    apart = [L2SVM(C, tol=1e-10).fit(X[rest], y[rest]).score(X[held_out], y[held_out]) for C in grid]
     assert [C for C, _ in path.path_] == list(grid[: len(path.path_)]) and len(path.path_) >= 3
     np.testing.assert_allclose([right for _, right in path.path_], apart[: len(path.path_)], atol=1.1 * 5 / images)
     assert path.C_ == max(path.path_, key=lambda pair: pair[1])[0] and len(set(apart)) > 1
-    alone = L2SVM(path.C_, tol=1e-9).fit(X, y)
+    alone = L2SVM(path.C_, tol=1e-10).fit(X, y)
     assert path.objective_ == pytest.approx(alone.objective_, rel=1e-5) and alone.path_ == []
     np.testing.assert_allclose(path.decision_function(X_test), alone.decision_function(X_test), atol=0.02)
 
 
-def test_a_path_ends_where_it_gets_worse(monkeypatch):
+def test_a_path_ends_where_it_gets_worse():
     """Far beyond the best C nothing more is tried."""
     random = np.random.default_rng(0)
-    y = np.arange(1000) % 2
-    X = random.normal(size=(1000, 300)).astype(np.float32)
+    y = np.arange(400) % 2
+    X = random.normal(size=(400, 300)).astype(np.float32)
     X[:, :10] += y[:, None]  # ten columns tell something, and the others invite to learn them by heart
     path = L2SVM((1e-5, 1e-4, 1e-3, 1e2, 1e3, 1e4, 1e5), standardize=True).fit(X, y)
     rights = [right for _, right in path.path_]
@@ -124,7 +124,7 @@ def test_a_path_ends_where_it_gets_worse(monkeypatch):
 
 @pytest.mark.parametrize("standardize", [False, True])
 def test_stretching_saves_steps_and_changes_nothing(monkeypatch, standardize):
-    X, y, _, _ = digits()
+    X, y = (part[:500] for part in digits()[:2])
     X = X @ np.diag(np.logspace(0, -2, 64)) @ np.random.default_rng(0).normal(size=(64, 400))  # long and short directions
     X = X.astype(np.float32)
     found = {}
