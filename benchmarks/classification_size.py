@@ -23,7 +23,7 @@ from dcgan_lib import L2SVM, Run, draw_per_class, environment, extract_features,
 from dcgan_lib.classify import C_GRID
 
 RECIPE = "maps"
-ONE_C = C_GRID[2]
+ONE_C = C_GRID[1]
 
 
 def matrices(root, run, folder):

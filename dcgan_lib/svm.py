@@ -23,9 +23,9 @@ from torch.nn.functional import linear
 
 from dcgan_lib.device import has_bf16
 
-AT_ONCE = 2**21  # numbers in a block, 8 MB: it is read once from memory and used twice while it is in the cache
-DIRECTIONS = 200  # that are looked for; more cost more than they save
-ROUGHLY = 1e-3
+AT_ONCE = 2**22  # numbers in a block, 16 MB: it is read once from memory and used twice
+DIRECTIONS, SAMPLE = 400, 6000  # that are looked for, in about so many rows; more cost more than they save
+PULLING = 0.3  # about the share of images that are short of their margin where C is worth choosing
 PATH_TOL = 1e-4  # along a path: enough to tell which C is the best
 KEPT = (np.float32, np.float16)  # number formats that are taken as they lie
 
@@ -74,7 +74,7 @@ class L2SVM(ClassifierMixin, BaseEstimator):
         Of those that were tried; empty where C is one number.
     """
 
-    def __init__(self, C=1.0, *, standardize=False, tol=1e-6, max_iter=1000, device=None, random_state=0):
+    def __init__(self, C=1.0, *, standardize=False, tol=1e-5, max_iter=1000, device=None, random_state=0):
         self.C = C
         self.standardize = standardize
         self.tol = tol
@@ -141,11 +141,10 @@ class L2SVM(ClassifierMixin, BaseEstimator):
     def _minimise(self, C, matrix, signs, weight, start, tol):
         """Weights, the intercept last, (classes, features + 1), float64."""
         signs, weight = signs.to(matrix.device), weight.to(matrix.device)
-        pulling = torch.full((len(signs), 1), 0.5)  # share of the images that are on the wrong side of their margin
 
         def objective(flat):
             """Value and gradient in float64 for L-BFGS; the products over the matrix are float32."""
-            weights = matrix.stretched(torch.from_numpy(flat).view(len(signs), -1), C * pulling, -0.5)
+            weights = matrix.stretched(torch.from_numpy(flat).view(len(signs), -1), C, -0.5)
             w, b = weights[:, :-1].float().to(matrix.device), weights[:, -1:].float().to(matrix.device)
             loss, pulls, pull_sum = 0.0, torch.zeros_like(w), torch.zeros_like(b)
             for rows, block in matrix.blocks():
@@ -157,20 +156,15 @@ class L2SVM(ClassifierMixin, BaseEstimator):
                 pull_sum += pull.sum(1, keepdim=True)
             gradient = weights - 2 * C * torch.cat([pulls, pull_sum], dim=1).double().cpu()
             value = 0.5 * weights.square().sum().item() + C * float(loss)
-            return value, matrix.stretched(gradient, C * pulling, -0.5).flatten().numpy()
+            return value, matrix.stretched(gradient, C, -0.5).flatten().numpy()
 
-        weights, self.n_iter_ = start, 0
         if start is None:
-            weights = torch.zeros(len(signs), matrix.shape[1] + 1, dtype=torch.float64)
-        for until in (ROUGHLY, tol):  # once roughly, to see how many images pull, then with that number
-            start = matrix.stretched(weights, C * pulling, 0.5).flatten().numpy()
-            options = {"maxiter": self.max_iter, "maxfun": 2 * self.max_iter, "gtol": 0, "ftol": until}
-            found = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
-            weights = matrix.stretched(torch.from_numpy(found.x).view(len(signs), -1), C * pulling, -0.5)
-            self.n_iter_, self.objective_ = self.n_iter_ + found.nit, found.fun
-            margins = signs.cpu() * matrix.scores(weights[:, :-1].float(), weights[:, -1].float()).T
-            pulling = (margins < 1).float().mean(1, keepdim=True).clamp(min=0.01)
-        return weights
+            start = torch.zeros(len(signs), matrix.shape[1] + 1, dtype=torch.float64)
+        start = matrix.stretched(start, C, 0.5).flatten().numpy()
+        options = {"maxiter": self.max_iter, "maxfun": 2 * self.max_iter, "gtol": 0, "ftol": tol}
+        found = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
+        self.n_iter_, self.objective_ = found.nit, found.fun
+        return matrix.stretched(torch.from_numpy(found.x).view(len(signs), -1), C, -0.5)
 
     def decision_function(self, X):
         """Signed distances: (n_images, n_classes), or (n_images,) for two classes."""
@@ -201,13 +195,13 @@ class _Matrix:
         """From here on every block has mean 0 and deviation 1."""
         self.scaling = mean.float().to(self.device), (1 / deviation).float().to(self.device)
 
-    def blocks(self):
-        """Yield (slice of the rows, block); the next block takes the place of the one before."""
+    def blocks(self, step=1):
+        """Yield (slice of the rows, block) of every row or every step-th; the next takes the place of the one before."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nobody writes to it
             room = None  # new memory for every block would cost more time than the products
-            for start in range(0, len(self.X), self.rows):
-                rows = slice(start, min(start + self.rows, len(self.X)))
+            for start in range(0, len(self.X), self.rows * step):
+                rows = slice(start, min(start + self.rows * step, len(self.X)), step)
                 block = torch.as_tensor(self.X[rows]).to(self.device)
                 if self.scaling or block.dtype != torch.float32:
                     room = torch.empty(block.shape, device=self.device) if room is None else room
@@ -221,34 +215,29 @@ class _Matrix:
 
         The objective is steep along them and flat elsewhere, which L-BFGS is slow to learn. See `stretched`.
         """
-        count = min(DIRECTIONS, self.shape[1])
+        count, step = min(DIRECTIONS, self.shape[1]), max(1, len(self.X) // SAMPLE)
+        rows = self.whole(step).to(self.device)
         stream = torch.Generator().manual_seed(0)
         found = torch.randn(count, self.shape[1], generator=stream).to(self.device)
         for _ in range(3):
-            directions, squares = torch.linalg.qr(found.T)[0].T.contiguous(), torch.zeros_like(found)
-            for _, block in self.blocks():
-                squares += (directions @ block.T) @ block
-            found = squares
+            directions = torch.linalg.qr(found.T)[0].T.contiguous()
+            found = (directions @ rows.T) @ rows
         self.directions = directions.double().cpu()
-        self.lengths = (directions * squares).sum(1).double().cpu()  # squared, summed over the rows
+        self.lengths = step * (directions * found).sum(1).double().cpu()  # squared, summed over the rows
 
-    def stretched(self, weights, pull, power):
+    def stretched(self, weights, C, power):
         """Weights times the curvature ** power along the long directions; with -1/2 all are about as steep.
 
-        The curvature of the objective is 1 + 2 * pull * squared length, where `pull`, of shape (classes, 1), is C times
-        the share of the images that pull.
+        The curvature of the objective along one is 1 + 2 C * squared length, of which only the rows that pull count.
         """
-        w, b, pull = weights[:, :-1], weights[:, -1:], pull.double()
+        w, b, pull = weights[:, :-1], weights[:, -1:], C * PULLING
         along = w @ self.directions.T
         w = w + (along * ((1 + 2 * pull * self.lengths) ** power - 1)) @ self.directions
         return torch.cat([w, b * (1 + 2 * pull * self.shape[0]) ** power], dim=1)
 
-    def whole(self):
-        """All rows in one new tensor on the CPU."""
-        found = torch.empty(self.shape)
-        for rows, block in self.blocks():
-            found[rows] = block
-        return found
+    def whole(self, step=1):
+        """Every row, or every step-th, in one new tensor on the CPU."""
+        return torch.cat([block.cpu().clone() for _, block in self.blocks(step)])
 
     def scores(self, w, b, chosen=None):
         """Scores of all rows, or of those at some positions in rising order, by weights: (rows, classes)."""
@@ -329,4 +318,4 @@ def turned(X):
         if not failed:
             break
         jitter *= 10
-    return L.float(), lambda v: torch.linalg.solve_triangular(L, v, upper=False, left=False).float()
+    return L.float().contiguous(), lambda v: torch.linalg.solve_triangular(L, v, upper=False, left=False).float()
