@@ -1,6 +1,6 @@
 """What raises the accuracy of a linear classifier on the discriminator's features? One thing changed at a time.
 
-    python benchmarks/accuracy.py ROOT [--epochs 25] [--runs runs/accuracy] [--out results/accuracy-cifar10.json]
+    python benchmarks/accuracy.py ROOT [--epochs 10] [--longer 25] [--runs runs/accuracy] [--out RECORD]
 
 ROOT is a folder of pictures with train/<class>/* and test/<class>/*; CIFAR-10 in the book's record. The networks are
 trained on the training pictures without their labels. Every row is written as soon as it is measured: the same
@@ -13,58 +13,91 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from dcgan_lib import KMeansFeatures, TrainConfig, classification_table, environment, extract_features, load_images
-from dcgan_lib import read_record, recalibrate_batchnorm, train, write_record
+import numpy as np
 
-BASE = dict(recipe="radford-svhn", mirror=False, recalibrate=False, trained=True)  # how features are made of a network
+from dcgan_lib import KMeansFeatures, L2SVM, TrainConfig, draw_per_class, environment, extract_features, load_images
+from dcgan_lib import read_record, recalibrate_batchnorm, train, write_record
+from dcgan_lib.classify import C_GRID
+
+# How features are made of a network, and what the classifier does to them.
+BASE = {"trained": True, "recipe": "radford-svhn", "mirror": True, "recalibrate": False, "standardize": True}
 PER_CLASS, DRAWS = 400, 10
-EPOCHS = (1, 2, 5, 10)  # after which the base is looked at, on its way
-SEEDS = {4: (0, 1, 2), 5: (0, 1)}  # kernel: seeds
+ON_THE_WAY = (1, 2, 5)  # epochs after which the base is looked at while it is trained
+SEEDS = (0, 1)
 CENTROIDS = 1600  # of the k-means features
 
 
-def questions(base):
-    """[(factor, value, configuration, how features are made)] in an order in which no training is done twice."""
-    rows = [("epochs", n, replace(base, epochs=n), BASE) for n in EPOCHS if n < base.epochs]
-    rows += [("seed", seed, replace(base, kernel_size=kernel, seed=seed), BASE) for kernel in SEEDS for seed in SEEDS[kernel]]
-    rows += [("untrained", seed, replace(base, kernel_size=kernel, seed=seed), BASE | dict(trained=False))
-             for kernel in SEEDS for seed in SEEDS[kernel]]  # fmt: skip
-    rows += [("recipe", name, base, BASE | dict(recipe=name)) for name in ("grid", "last", "maxpool", "maps")]
-    rows += [("mirror images", "averaged", base, BASE | dict(mirror=True)),
-             ("BatchNorm", "re-estimated", base, BASE | dict(recalibrate=True)),
-             ("training", "with mirror images", replace(base, flip=True), BASE),
-             ("width", base.width // 2, replace(base, width=base.width // 2), BASE)]  # fmt: skip
+def questions(base, longer):
+    """[(factor, value, configuration, how)] in an order in which no training is done twice."""
+    rows = [("epochs", n, replace(base, epochs=n), BASE) for n in ON_THE_WAY if n < base.epochs]
+    rows += [("base", 0, base, BASE)]
+    rows += [("untrained", 0, base, BASE | {"trained": False})]
+    rows += [("mirror images", "not averaged", base, BASE | {"mirror": False})]
+    rows += [("scaling", "none", base, BASE | {"standardize": False})]
+    rows += [("BatchNorm", "re-estimated on real images", base, BASE | {"recalibrate": True})]
+    rows += [("recipe", name, base, BASE | {"recipe": name}) for name in ("last", "maxpool", "maps")]
+    rows += [("kernel", 5, replace(base, kernel_size=5), BASE)]
+    rows += [("untrained, kernel 5", 0, replace(base, kernel_size=5), BASE | {"trained": False})]
+    rows += [("width", base.width // 2, replace(base, width=base.width // 2), BASE)]
+    rows += [("training images", "mirrored at random", replace(base, flip=True), BASE)]
+    for seed in SEEDS[1:]:
+        rows += [("base", seed, replace(base, seed=seed), BASE),
+                 ("kernel", 5, replace(base, kernel_size=5, seed=seed), BASE),
+                 ("untrained", seed, replace(base, seed=seed), BASE | {"trained": False}),
+                 ("untrained, kernel 5", seed, replace(base, kernel_size=5, seed=seed), BASE | {"trained": False})]  # fmt: skip
+    for seed in SEEDS:
+        rows += [("epochs", longer, replace(base, epochs=longer, seed=seed), BASE)]
     return rows
 
 
-def features(network, images, how, file):
-    """The matrix of a set of images, mapped from a file."""
-    return extract_features(network, images, how["recipe"], mirror=how["mirror"], file=file, dtype="float16", progress=True)
-
-
 def measure(config, how, train_images, test, runs):
-    """Accuracy with all labels and with a few, mean and spread, for one configuration."""
+    """Accuracy with all labels and with a few for one configuration."""
     folder = runs / "-".join(f"{key}={getattr(config, key)}" for key in ("width", "kernel_size", "flip", "seed"))
     network = train(train_images, config, folder).discriminator if how["trained"] else config.networks()[1]
     network = deepcopy(network)
     if how["recalibrate"]:
         recalibrate_batchnorm(network, train_images)
     with TemporaryDirectory(dir=runs) as files:
-        pair = tuple(features(network, images, how, Path(files) / f"{part}.npy")
-                     for part, images in (("train", train_images), ("test", test)))  # fmt: skip
-        return table(train_images, test, {"features": pair})
+        matrices = [extract_features(network, images, how["recipe"], mirror=how["mirror"], dtype="float16",
+                                     file=Path(files) / f"{part}.npy")
+                    for part, images in (("train", train_images), ("test", test))]  # fmt: skip
+        return scores(*matrices, train_images, test, how["standardize"])
 
 
-def table(train_images, test, inputs):
-    rows = classification_table(train_images, test, features=inputs, methods=["linear L2-SVM"],
-                                per_class=("all", PER_CLASS), draws=DRAWS)  # fmt: skip
-    return [row for row in rows if row["input"] in inputs]
+def scores(X, X_test, train_images, test, standardize=True):
+    """Two rows, for all labels and for a few: mean and spread over the draws, and what C was chosen on."""
+    labels, truth, rows = train_images.labels.numpy(), test.labels.numpy(), []
+    # Without standardisation a column's variance is not 1, and C is in its units.
+    grid = C_GRID if standardize else [C / float(np.var(X[::50], dtype=np.float64)) for C in C_GRID]
+    for per_class in ("all", PER_CLASS):
+        tries = []
+        for draw in range(1 if per_class == "all" else DRAWS):
+            drawn = slice(None) if per_class == "all" else draw_per_class(labels, per_class, draw)
+            svm = L2SVM(grid, standardize=standardize, random_state=draw).fit(X[drawn], labels[drawn])
+            answers = svm.predict(X_test)
+            tries.append({"accuracy": float((answers == truth).mean()), "C": svm.C_, "path": svm.path_,
+                          "classes_predicted": len(np.unique(answers))})  # fmt: skip
+        accuracies = [attempt["accuracy"] for attempt in tries]
+        rows.append({"per_class": per_class, "features": X.shape[1], "accuracy": float(np.mean(accuracies)),
+                     "spread": float(np.std(accuracies, ddof=1)) if len(tries) > 1 else None, "tries": tries})  # fmt: skip
+    return rows
+
+
+def control(name, train_images, test):
+    """The same from what needs no network."""
+    if name == "pixels":
+        pair = [images.images.flatten(1).numpy().astype(np.float32) for images in (train_images, test)]
+    else:
+        kmeans = KMeansFeatures(CENTROIDS).fit(train_images)
+        pair = [kmeans.transform(images) for images in (train_images, test)]
+    return scores(*pair, train_images, test)
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("root", type=Path)
-    parser.add_argument("--epochs", type=int, default=25)
+    parser.add_argument("--epochs", type=int, default=10, help="of the base, from which everything else differs in one thing")
+    parser.add_argument("--longer", type=int, default=25, help="epochs of the longest training")
     parser.add_argument("--runs", type=Path, default=Path("runs/accuracy"), help="where the run folders go")
     parser.add_argument("--out", type=Path, default=Path("results/accuracy-cifar10.json"))
     options = parser.parse_args(arguments)
@@ -73,27 +106,23 @@ def main(arguments=None):
     base = TrainConfig(image_size=32, channels=train_images.channels, epochs=options.epochs)
     record = read_record(options.out) if options.out.exists() else {"environment": environment(), "rows": []}
 
-    def note(factor, value, config, how, found):
+    def note(key, found):
         for row in found:
-            record["rows"].append({"factor": factor, "value": value, "config": config, "how": how, **row})
-            print(f"{factor} {value}: {100 * row['accuracy']:.2f}% with {row['per_class']} labels", flush=True)
+            record["rows"].append({**key, **row})
+            spread = f" ± {100 * row['spread']:.2f}" if row["spread"] is not None else ""
+            print(f"{key['factor']} {key['value']}, {row['per_class']}: {100 * row['accuracy']:.2f}{spread}%", flush=True)
         write_record(options.out, record)
 
-    done = [(row["factor"], row["value"], row["config"], row["how"]) for row in record["rows"]]
-    for factor, value, config, how in questions(base):
-        key = (factor, value, {**asdict(config), "betas": list(config.betas)}, how)
-        if key not in done:
-            note(*key, measure(config, how, train_images, test, options.runs))
-    for factor, value in (("control", "pixels"), ("control", "k-means")):
-        if (factor, value, None, None) not in done:
-            note(factor, value, None, None, controls(value, train_images, test))
+    def lacking(key):
+        return not any(all(row[name] == value for name, value in key.items()) for row in record["rows"])
 
-
-def controls(value, train_images, test):
-    if value == "pixels":
-        return table(train_images, test, {value: tuple(s.images.flatten(1).numpy().astype("float32") for s in (train_images, test))})
-    kmeans = KMeansFeatures(CENTROIDS, progress=True).fit(train_images)
-    return table(train_images, test, {value: tuple(kmeans.transform(images) for images in (train_images, test))})
+    for factor, value, config, how in questions(base, options.longer):
+        facts = {**asdict(config), "betas": list(config.betas)}
+        if lacking(key := {"factor": factor, "value": value, "config": facts, "how": how}):
+            note(key, measure(config, how, train_images, test, options.runs))
+    for name in ("pixels", "k-means"):
+        if lacking(key := {"factor": "control", "value": name, "config": None, "how": None}):
+            note(key, control(name, train_images, test))
 
 
 if __name__ == "__main__":

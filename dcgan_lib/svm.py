@@ -2,10 +2,10 @@
 
 liblinear copies a dense matrix into 16-byte nodes: 50,000 images of 28,672 features would need more than 23 GB. The
 objective is smooth, so L-BFGS minimises it, and every evaluation is one pass over the matrix where it lies, in memory
-or mapped from a file, a block of rows at a time. Columns are standardised on the way, without a copy, and then the products
-may be computed in bf16. Along a path of C every fit begins where the one before ended.
-With fewer images than features the work shrinks further: the best weights are a mixture of the images, so the
-problem is turned, exactly, into one with as many features as there are images.
+or mapped from a file, a block of rows at a time. Columns are standardised on the way, without a copy, and then the
+products may be computed in bf16. Along a path of C every fit begins where the one before ended. With fewer images than
+features the work shrinks further: the best weights are a mixture of the images, so the problem is turned, exactly, into
+one with as many features as there are images.
 """
 
 import warnings
@@ -23,10 +23,10 @@ from torch.nn.functional import linear
 
 from dcgan_lib.device import has_bf16
 
-AT_ONCE = 2**22  # numbers in a block, 16 MB: it is read once from memory and used twice
-DIRECTIONS, SAMPLE = 400, 6000  # that are looked for, in about so many rows; more cost more than they save
+AT_ONCE = 2**23  # numbers in a block, 32 MB: it is read once from memory and used twice
+DIRECTIONS, SAMPLE = 800, 6000  # that are looked for at most, in about so many rows
 PULLING = 0.3  # about the share of images that are short of their margin where C is worth choosing
-PATH_TOL = 1e-4  # along a path: enough to tell which C is the best
+PATH_TOL = 3e-4  # along a path: enough to tell which C is the best
 KEPT = (np.float32, np.float16)  # number formats that are taken as they lie
 
 
@@ -123,12 +123,11 @@ class L2SVM(ClassifierMixin, BaseEstimator):
         count, best, highest, self.path_, self.C_ = signs.shape[1], None, -1, [], Cs[0]
         matrix.find_directions()
         if len(Cs) > 1:
-            order = torch.randperm(count, generator=torch.Generator().manual_seed(self.random_state))
-            held_out = order[: max(1, count // 5)].sort().values
-            weight = torch.ones(count).index_fill_(0, held_out, 0)
+            order = torch.randperm(count, generator=torch.Generator().manual_seed(self.random_state)).numpy()
+            held_out, rest = (np.sort(some) for some in np.split(order, [max(1, count // 5)]))
             truth, found = answers(signs[:, held_out].T), None
             for C in Cs:
-                found = self._minimise(C, matrix, signs, weight, found, max(self.tol, PATH_TOL))
+                found = self._minimise(C, matrix, signs[:, rest], rest, found, max(self.tol, PATH_TOL))
                 scores = matrix.scores(found[:, :-1].float(), found[:, -1].float(), held_out)
                 right = (answers(scores) == truth).double().mean().item()
                 self.path_.append((C, right))
@@ -136,24 +135,24 @@ class L2SVM(ClassifierMixin, BaseEstimator):
                     best, highest, self.C_ = found, right, C
                 elif right < highest - 2 * (highest * (1 - highest) / len(held_out)) ** 0.5:
                     break
-        return self._minimise(self.C_, matrix, signs, torch.ones(count), best, self.tol)
+        return self._minimise(self.C_, matrix, signs, None, best, self.tol)
 
-    def _minimise(self, C, matrix, signs, weight, start, tol):
-        """Weights, the intercept last, (classes, features + 1), float64."""
-        signs, weight = signs.to(matrix.device), weight.to(matrix.device)
+    def _minimise(self, C, matrix, signs, chosen, start, tol):
+        """Weights for all rows or some, the intercept last, (classes, features + 1), float64."""
+        signs = signs.to(matrix.device)
 
         def objective(flat):
             """Value and gradient in float64 for L-BFGS; the products over the matrix are float32."""
             weights = matrix.stretched(torch.from_numpy(flat).view(len(signs), -1), C, -0.5)
-            w, b = weights[:, :-1].float().to(matrix.device), weights[:, -1:].float().to(matrix.device)
+            w, b = weights[:, :-1].float().to(matrix.device) * matrix.scale, weights[:, -1:].float().to(matrix.device)
             loss, pulls, pull_sum = 0.0, torch.zeros_like(w), torch.zeros_like(b)
-            for rows, block in matrix.blocks():
+            for rows, block in matrix.blocks(chosen):
                 slack = (1 - signs[:, rows] * (across(w, block) + b)).clamp_(min=0)
-                pull = slack * weight[rows]
-                loss += (slack * pull).double().sum()
-                pull *= signs[:, rows]
+                loss += slack.square().double().sum()
+                pull = slack * signs[:, rows]
                 pulls += product(pull, block)
                 pull_sum += pull.sum(1, keepdim=True)
+            pulls *= matrix.scale
             gradient = weights - 2 * C * torch.cat([pulls, pull_sum], dim=1).double().cpu()
             value = 0.5 * weights.square().sum().item() + C * float(loss)
             return value, matrix.stretched(gradient, C, -0.5).flatten().numpy()
@@ -185,29 +184,31 @@ class _Matrix:
     """A feature matrix as float32 blocks of rows on a device; only what fits there is kept there."""
 
     def __init__(self, X, device):
-        self.device, self.shape, self.scaling = torch.device(device or "cpu"), X.shape, None
+        self.device, self.shape = torch.device(device or "cpu"), X.shape
+        self.mean, self.scale = None, torch.ones(1, device=self.device)
         self.rows = max(64, AT_ONCE // X.shape[1])
         self.X = X
         if self.device.type == "cuda" and X.nbytes < torch.cuda.mem_get_info(self.device)[0] / 2:
             self.X = torch.from_numpy(X).to(self.device)
 
     def standardise(self, mean, deviation):
-        """From here on every block has mean 0 and deviation 1."""
-        self.scaling = mean.float().to(self.device), (1 / deviation).float().to(self.device)
+        """From here on every block has mean 0, and times `scale` deviation 1."""
+        self.mean, self.scale = mean.float().to(self.device), (1 / deviation).float().to(self.device)
 
-    def blocks(self, step=1):
-        """Yield (slice of the rows, block) of every row or every step-th; the next takes the place of the one before."""
+    def blocks(self, chosen=None):
+        """Yield (slice, block) of all rows, or of those at chosen positions; the next takes the place of the one before."""
+        count = len(self.X) if chosen is None else len(chosen)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nobody writes to it
             room = None  # new memory for every block would cost more time than the products
-            for start in range(0, len(self.X), self.rows * step):
-                rows = slice(start, min(start + self.rows * step, len(self.X)), step)
-                block = torch.as_tensor(self.X[rows]).to(self.device)
-                if self.scaling or block.dtype != torch.float32:
+            for start in range(0, count, self.rows):
+                rows = slice(start, min(start + self.rows, count))
+                block = torch.as_tensor(self.X[rows if chosen is None else chosen[rows]]).to(self.device)
+                if self.mean is not None or block.dtype != torch.float32:
                     room = torch.empty(block.shape, device=self.device) if room is None else room
                     block = room[: len(block)].copy_(block)
-                if self.scaling:
-                    block.sub_(self.scaling[0]).mul_(self.scaling[1])
+                if self.mean is not None:
+                    block.sub_(self.mean)
                 yield rows, block
 
     def find_directions(self):
@@ -215,8 +216,9 @@ class _Matrix:
 
         The objective is steep along them and flat elsewhere, which L-BFGS is slow to learn. See `stretched`.
         """
-        count, step = min(DIRECTIONS, self.shape[1]), max(1, len(self.X) // SAMPLE)
-        rows = self.whole(step).to(self.device)
+        count = min(DIRECTIONS, self.shape[1], 50 + len(self.X) // 20)  # few rows are quick without many
+        step = max(1, len(self.X) // SAMPLE)
+        rows = self.whole(np.arange(0, len(self.X), step)).to(self.device)
         stream = torch.Generator().manual_seed(0)
         found = torch.randn(count, self.shape[1], generator=stream).to(self.device)
         for _ in range(3):
@@ -235,16 +237,14 @@ class _Matrix:
         w = w + (along * ((1 + 2 * pull * self.lengths) ** power - 1)) @ self.directions
         return torch.cat([w, b * (1 + 2 * pull * self.shape[0]) ** power], dim=1)
 
-    def whole(self, step=1):
-        """Every row, or every step-th, in one new tensor on the CPU."""
-        return torch.cat([block.cpu().clone() for _, block in self.blocks(step)])
+    def whole(self, chosen=None):
+        """All rows, or those at chosen positions, in one new tensor on the CPU."""
+        return torch.cat([(block * self.scale).cpu() for _, block in self.blocks(chosen)])
 
     def scores(self, w, b, chosen=None):
-        """Scores of all rows, or of those at some positions in rising order, by weights: (rows, classes)."""
-        w, b, found = w.to(self.device), b.to(self.device), []
-        for rows, block in self.blocks():
-            if chosen is not None:
-                block = block[(chosen[(chosen >= rows.start) & (chosen < rows.stop)] - rows.start).to(self.device)]
+        """Scores of all rows, or of those at chosen positions, by weights: (rows, classes)."""
+        w, b, found = w.to(self.device) * self.scale, b.to(self.device), []
+        for _, block in self.blocks(chosen):
             found.append((across(w, block) + b[:, None]).cpu())
         return torch.cat(found, dim=1).T
 
@@ -285,14 +285,18 @@ def _bf16_products(wanted):
 
 def product(few, block):
     """few @ block, of which only `block` may be rounded: `few` goes in two parts, what bf16 holds of it and the rest."""
+    if not rounding():
+        return few @ block
     held = few.bfloat16().float()
-    return (torch.cat([held, few - held]) @ block).unflatten(0, (2, -1)).sum(0) if rounding() else few @ block
+    return (torch.cat([held, few - held]) @ block).unflatten(0, (2, -1)).sum(0)
 
 
 def across(few, block):
     """few @ block.T in the same way; `linear` has the faster routine for it."""
+    if not rounding():
+        return linear(block, few).T
     held = few.bfloat16().float()
-    return linear(block, torch.cat([held, few - held])).T.unflatten(0, (2, -1)).sum(0) if rounding() else linear(block, few).T
+    return linear(block, torch.cat([held, few - held])).T.unflatten(0, (2, -1)).sum(0)
 
 
 def rounding():

@@ -1,12 +1,18 @@
 """The benchmarks run, and time what they say: every rung of the ladder is the same training."""
 
+from functools import partial
+
+import accuracy
+import classification_size
 import image_loading
+import numpy as np
 import precision
 import pytest
 import torch
 import training_speed
+from PIL import Image
 
-from dcgan_lib import Run, read_record
+from dcgan_lib import L2SVM, Run, TrainConfig, extract_features, load_images, read_record, train
 
 
 @pytest.fixture(autouse=True)
@@ -60,3 +66,58 @@ def test_loading_is_timed_on_both_sides_and_a_large_set_is_served(tmp_path, monk
     assert found["images"] == 16 and found["ratio"] > 0
     found = image_loading.large(count=64, steps=4)
     assert found["images"] == 64 and set(found["training_images_per_second"]) == {"memory", "mapped"}
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """A folder with 48 and 24 pictures of 3 classes that differ in brightness, in both splits."""
+    stream = np.random.default_rng(0)
+    for split, count in (("train", 16), ("test", 8)):
+        for label in range(3):
+            folder = tmp_path / "pictures" / split / f"class {label}"
+            folder.mkdir(parents=True)
+            for i in range(count):
+                pixels = (stream.integers(0, 120, (32, 32, 3)) + 60 * label).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / f"{i}.png")
+    return tmp_path / "pictures"
+
+
+def test_the_study_of_accuracy_changes_one_thing_at_a_time_and_goes_on(labelled, tmp_path, monkeypatch):
+    monkeypatch.setattr(accuracy, "TrainConfig", partial(TrainConfig, width=8, batch_size=16))
+    monkeypatch.setattr(accuracy, "PER_CLASS", 8)
+    monkeypatch.setattr(accuracy, "DRAWS", 2)
+    monkeypatch.setattr(accuracy, "CENTROIDS", 4)
+    out = tmp_path / "record.json"
+    command = [str(labelled), "--epochs", "2", "--longer", "3", "--runs", f"{tmp_path}/runs", "--out", str(out)]
+    accuracy.main(command)
+    rows = read_record(out)["rows"]
+    base = next(row for row in rows if row["factor"] == "base")
+    for row in rows:
+        if row["config"]:
+            facts = [(name, value) for name in ("config", "how") for name, value in row[name].items()]
+            differing = [name for name, value in facts if value != (base["config"] | base["how"])[name]]
+            assert len(differing) <= (0 if row["factor"] == "base" and row["value"] == 0 else 3), row
+            if row["config"]["seed"] == 0 and row["factor"] not in ("base", "untrained, kernel 5"):
+                assert len(differing) == 1, row
+    network = TrainConfig(image_size=32, channels=3, width=8, batch_size=16, epochs=2).networks()[1]
+    parts = [load_images("folder", root=labelled, split=split, size=32) for split in ("train", "test")]
+    X, X_test = (extract_features(network, part, "radford-svhn", mirror=True).astype(np.float16) for part in parts)
+    svm = L2SVM(accuracy.C_GRID, standardize=True).fit(X, parts[0].labels.numpy())
+    untrained = next(row for row in rows if (row["factor"], row["value"], row["per_class"]) == ("untrained", 0, "all"))
+    assert untrained["accuracy"] == pytest.approx(svm.score(X_test, parts[1].labels.numpy()), abs=0.05)
+
+    rows = rows[:-3]  # as if it had been stopped
+    accuracy.write_record(out, read_record(out) | {"rows": rows})
+    monkeypatch.setattr(accuracy, "measure", None)  # nothing that is in the record is measured again
+    accuracy.main(command)
+    assert [row["value"] for row in read_record(out)["rows"][len(rows) - 1 :]] == ["pixels", "pixels", "k-means", "k-means"]
+
+
+def test_the_size_of_a_classifier_is_measured_beside_liblinear(labelled, tmp_path, monkeypatch):
+    images = load_images("folder", root=labelled, size=32)
+    train(images, TrainConfig(image_size=32, channels=3, width=8, batch_size=16, epochs=1), tmp_path / "run")
+    found = classification_size.fit_all(labelled, tmp_path / "run", tmp_path, classification_size.C_GRID)
+    assert (found["images"], found["features"]) == (48, 3584) and found["accuracy"] > 0.4 and len(found["path"]) > 1
+    monkeypatch.setattr(classification_size, "ONE_C", 1e-2)
+    found = classification_size.compare(labelled, tmp_path / "run", tmp_path, 10)
+    assert found["images"] == 30 and found["objective_ratio"] == pytest.approx(1, abs=1e-3)
