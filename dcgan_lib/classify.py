@@ -297,6 +297,9 @@ def _check_labels(train, test):
                              "root/<split>/<class>/* or another data set")  # fmt: skip
     if len(train.labels.unique()) < 2:
         raise ValueError(f"{train.name!r} has one class only; a classification table needs at least two")
+    if len(train) < len(train.classes):
+        raise ValueError(f"{train.name!r} has {len(train)} images for {len(train.classes)} classes; a classification "
+                         "table needs at least one of each")  # fmt: skip
     if train.classes != test.classes:
         raise ValueError(f"the classes of training and test images differ: {train.classes} and {test.classes}")
 

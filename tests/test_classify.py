@@ -112,6 +112,8 @@ def test_bad_input(pair, make_images):
         classification_table(bare, test)
     with pytest.raises(ValueError, match="'squares' has one class only"):
         classification_table(make_images(classes=1), test)
+    with pytest.raises(ValueError, match="'squares' has 3 images for 4 classes"):
+        classification_table(make_images(n=3), test)
     with pytest.raises(ValueError, match="classes of training and test images differ"):
         classification_table(train, make_images(classes=2))
     with pytest.raises(ValueError, match="'f' have 3 and 80 rows for 240"):
