@@ -448,7 +448,7 @@ def test_files_that_cannot_be_there(path, folder, tmp_path):
     with pytest.raises(OSError, match=r"nowhere.zip cannot be unpacked into .*data \(No such file or directory\)\."):
         extract(tmp_path / "nowhere.zip", folder)
     assert "(File exists)" in told(zip_of(path, {"a": b"a", "a/b": b"b"}), folder, OSError)
-    (folder / "list.txt").mkdir(parents=True)
+    (folder / "list.txt").mkdir()
     with pytest.raises(OSError, match=r"\(Is a directory\)"):
         extract(zip_of(path, {"list.txt": b"a"}), folder)
 
@@ -459,7 +459,7 @@ def test_ctrl_c_leaves_nothing(path, folder, monkeypatch):
 
     monkeypatch.setattr(module, "copy", interrupted)
     assert told(zip_of(path, FILES), folder, KeyboardInterrupt) == ""
-    assert not folder.exists()
+    assert list(folder.iterdir()) == []
 
 
 def dies(path, folder, change):

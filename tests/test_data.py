@@ -708,7 +708,8 @@ def test_folders_that_look_like_splits(root):
         shutil.copytree(root / "Train", root / name)
     with pytest.raises(FileNotFoundError, match="Did you mean split='Train'"):
         load_images("folder", root=root)
-    shutil.rmtree(root / "Test"), shutil.rmtree(root / "notes")
+    shutil.rmtree(root / "Test")
+    shutil.rmtree(root / "notes")
     (root / "vehicles").mkdir()
     (root / "Train").rename(root / "vehicles/Train")
     shutil.copytree(root / "vehicles/Train", root / "vehicles/Car")

@@ -606,7 +606,7 @@ def test_another_archive_leaves_nothing_behind(name, tmp_path, no_network):
     before = sorted(root.rglob("*"))
     packed(root / f"{stem}.zip", tmp_path, "holiday")
     for _ in range(2):
-        with pytest.raises(RuntimeError, match=f"{stem}.zip holds no .* another archive. Delete it"):
+        with pytest.raises(RuntimeError, match=f"{stem}.zip is another archive: .* is not in it. Delete"):
             load_images(name, root=root)
     (root / f"{stem}.zip").unlink()
     assert [path for path in sorted(root.rglob("*")) if path.is_file()] == before
@@ -614,26 +614,35 @@ def test_another_archive_leaves_nothing_behind(name, tmp_path, no_network):
     assert len(load_images(name, root=root)) > 1
 
 
-def test_a_folder_without_its_images(tmp_path, no_network):
+def test_celeba_unpacked_one_folder_too_deep(tmp_path, no_network):
     """The sentence says what was looked for, and what lies there."""
-    make_celeba(tmp_path / "celeba")
-    inner = tmp_path / "celeba/img_align_celeba/img_align_celeba"  # unpacked one folder too deep
+    make_celeba(tmp_path)
+    inner = tmp_path / "img_align_celeba/img_align_celeba"
     inner.mkdir()
     for path in inner.parent.glob("*.jpg"):
         path.rename(inner / path.name)
     there = "the first is img_align_celeba/img_align_celeba/000001.jpg"
-    with pytest.raises(ValueError, match=f"split 'train' of 'celeba' .*a list names it; and others. Of 11 files there, {there}"):
-        load_images("celeba", root=tmp_path / "celeba")
-    make_coco(tmp_path / "coco")
-    for path in (tmp_path / "coco/val2017").iterdir():
+    with pytest.raises(ValueError, match=f"'train' of 'celeba' .*a list names it; and others. Of 11 files there, {there}"):
+        load_images("celeba", root=tmp_path)
+
+
+def test_coco_without_its_images(tmp_path, no_network):
+    make_coco(tmp_path)
+    for path in (tmp_path / "val2017").iterdir():
         path.unlink()
-    with pytest.raises(ValueError, match="split 'all' of 'coco' has no usable image .* missing, though a list names it"):
-        load_images("coco", root=tmp_path / "coco", split="all")
-    make_ffhq(tmp_path / "ffhq")
+    with pytest.raises(ValueError, match="'all' of 'coco' has no usable image .* missing, though a list names it"):
+        load_images("coco", root=tmp_path, split="all")
+
+
+def test_ffhq_without_the_images_of_a_split(tmp_path, no_network):
+    make_ffhq(tmp_path)
     for number in (60_000, 69_999):
-        (tmp_path / f"ffhq/thumbnails128x128/{number // 1000 * 1000:05}/{number:05}.png").unlink()
+        (tmp_path / f"thumbnails128x128/{number // 1000 * 1000:05}/{number:05}.png").unlink()
     with pytest.raises(ValueError, match="split 'test' of 'ffhq' .* Of 4 files there, the first is .*00000.png"):
-        load_images("ffhq", root=tmp_path / "ffhq", split="test")
+        load_images("ffhq", root=tmp_path, split="test")
+
+
+def test_tiny_imagenet_without_a_folder(tmp_path, no_network):
     make_tiny_imagenet(tmp_path)
     shutil.rmtree(tmp_path / "tiny-imagenet-200/train")
     with pytest.raises(FileNotFoundError, match="tiny-imagenet-200/train is missing, so .* not complete. Remove"):
@@ -658,7 +667,7 @@ def test_zips_by_hand(tmp_path, no_network):
 def test_an_archive_of_something_else(tmp_path, no_network):
     make_ffhq(tmp_path)
     packed(tmp_path / "tiny-imagenet-200.zip", tmp_path, "thumbnails128x128")
-    with pytest.raises(RuntimeError, match="holds no tiny-imagenet-200: it is another archive. Delete it, and fetch the right one"):
+    with pytest.raises(RuntimeError, match="is another archive: tiny-imagenet-200 is not in it. Delete it, and fetch"):
         load_images("tiny-imagenet", root=tmp_path)
 
 

@@ -69,8 +69,9 @@ def load_images(name, *, root=None, split="train", size=32, limit=None, crop="ce
 
     The first call decodes every image on all cores and keeps the pixels in the cache folder; later calls look
     at the size and the time of change of each file and map the pixels into memory, which takes no memory until
-    they are used. Where these have changed, and for other arguments, a new cache is made. The cache is in `~/.cache/dcgan_lib`, or in the folder
-    that the environment variable DCGAN_LIB_HOME names; it may be deleted at any time.
+    they are used. Where these have changed, and for other arguments, a new cache is made. The cache is in
+    `~/.cache/dcgan_lib`, or in the folder that the environment variable DCGAN_LIB_HOME names; it may be deleted
+    at any time.
 
     Images are scaled with antialiasing; an image of the right size is kept bit for bit. A file that cannot be
     read is skipped and listed in `.skipped`.
@@ -117,6 +118,7 @@ def load_images(name, *, root=None, split="train", size=32, limit=None, crop="ce
     OSError
         The cache cannot be written.
     """
+    # `in` a list or a tuple: a dictionary would raise TypeError for a name or a crop that has no hash.
     if name not in available_datasets():
         near = get_close_matches(str(name).lower(), DATASETS, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""

@@ -8,7 +8,6 @@ import shutil
 import stat
 import tarfile
 import zipfile
-from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -65,7 +64,9 @@ def extract(archive, folder, holds=""):
             total = check(file, archive.name)
             unpack(file, archive.name, folder, total, holds)
     except Another as error:
-        raise RuntimeError(f"{archive} holds no {error}: it is another archive. Delete it, and fetch the right one.") from error
+        raise RuntimeError(
+            f"{archive} is another archive: {error} is not in it. Delete it, and fetch the right one."
+        ) from error
     except Refused as error:
         raise RuntimeError(f"{archive} is not safe to unpack: {error}. Fetch it from its official source.") from error
     except Exception as error:  # a damaged archive fails in many ways
@@ -94,7 +95,6 @@ def check(file, name):
 
 def unpack(file, name, folder, total, holds):
     """Write the members into a hidden folder, then move them to their places."""
-    made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".unpacking-{name}"
     shutil.rmtree(temporary, ignore_errors=True)  # of a killed process: no other one holds the archive
@@ -116,9 +116,6 @@ def unpack(file, name, folder, total, holds):
         move(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        if made:
-            with suppress(OSError):  # it holds something
-                folder.rmdir()
 
 
 def copy(source, out, size, bar):

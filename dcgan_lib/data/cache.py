@@ -12,6 +12,7 @@ Pictures stream through: memory holds a few groups of them, whether there are a 
 import json
 import os
 import shutil
+from array import array
 from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
@@ -67,10 +68,10 @@ def build(folder, source, recipe, limit, crop):
     pictures = contents.pictures
     # Over all pictures, so that a limit does not decide it; this stops at the first in colour.
     channels = 1 if all(is_grey(located(picture, source.root)) for picture in pictures) else 3
-    order, wanted = range(len(pictures)), len(pictures)
+    order, wanted = torch.arange(len(pictures)), len(pictures)
     if limit is not None and limit < wanted:
         stream = rng(0, f"limit {recipe['dataset']} {recipe['split']}")
-        order, wanted = torch.randperm(wanted, generator=stream).tolist(), limit
+        order, wanted = torch.randperm(wanted, generator=stream), limit
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with temporary_folder(folder.parent) as temporary:
@@ -93,28 +94,15 @@ def located(picture, root):
 
 
 def fill(made, recipe, source, contents, order, wanted, channels, crop):
-    """Write the files of a cache into the folder `made`: the first `wanted` pictures in `order` that can be read.
-
-    They are taken by position, as a batch of thousands may have to be read for one picture; others in the place
-    of those that cannot be read come after them.
-    """
-    size, pictures = recipe["size"], contents.pictures
-    skipped, taken, digest = list(contents.skipped), [], sha256()
-    with open(made / "images.bin", "wb") as out, tqdm(
-        None, f"Decoding {recipe['dataset']}", wanted, unit=" images", delay=1
-    ) as progress:
-        while order and len(taken) < wanted:
-            lacking = wanted - len(taken)
-            some, order = sorted(order[:lacking]), order[lacking:]
-            decoded = decode_all((located(pictures[i], source.root) for i in some), size, channels, crop)
-            for i, pixels in zip(some, decoded):
-                if isinstance(pixels, str):
-                    skipped.append((pictures[i] if isinstance(pictures[i], str) else f"image {i}", pixels))
-                else:
-                    out.write(pixels)
-                    digest.update(pixels)
-                    taken.append(i)
-                    progress.update()
+    """Write the files of a cache into the folder `made`: the first `wanted` pictures in `order` that can be read."""
+    size, skipped, taken, digest = recipe["size"], list(contents.skipped), array("q"), sha256()
+    progress = tqdm(None, f"Decoding {recipe['dataset']}", wanted, unit=" images", delay=1)
+    with open(made / "images.bin", "wb") as out, progress:
+        for i, pixels in readable(contents.pictures, source.root, order, wanted, size, channels, crop, skipped):
+            out.write(pixels)
+            digest.update(pixels)
+            taken.append(i)
+            progress.update()
     if not taken:
         raise nothing_usable(recipe, source, skipped)
     if contents.labels is not None:
@@ -135,6 +123,24 @@ def fill(made, recipe, source, contents, order, wanted, channels, crop):
             os.fsync(file.fileno())
 
 
+def readable(pictures, root, order, wanted, size, channels, crop, skipped):
+    """Yield (position, pixels) of the first `wanted` pictures in `order` that can be read; tell `skipped` the others.
+
+    They come by position, as a batch of thousands may have to be read for one picture. Those in the place of others
+    that cannot be read come after them.
+    """
+    while wanted and len(order):
+        some, order = order[:wanted].sort().values.tolist(), order[wanted:]
+        decoded = decode_all((located(pictures[i], root) for i in some), size, channels, crop)
+        for i, pixels in zip(some, decoded):
+            if isinstance(pixels, str):
+                path = pictures[i] if isinstance(pictures, list) else f"image {i}"  # arrays are not asked for twice
+                skipped.append((path, pixels))
+            else:
+                wanted -= 1
+                yield i, pixels
+
+
 def nothing_usable(recipe, source, skipped):
     """The error for a data set in which nothing was found."""
     reasons = "; ".join(f"{path}: {reason}" for path, reason in skipped[:3]) + "; and others" * (len(skipped) > 3)
@@ -142,7 +148,7 @@ def nothing_usable(recipe, source, skipped):
     files = f"Of {len(source.listing):,} files there, the first is {source.listing[0][0]}. " if source.listing else ""
     return ValueError(
         f"The split {recipe['split']!r} of {recipe['dataset']!r} has no usable image in {source.root}. {tried}{files}"
-        "Take another split, or put the files of this one where they belong: the page of the data sets tells both."
+        "Take another split, or put images of this one there."
     )
 
 

@@ -20,15 +20,13 @@ class Archive:
     name : str
         Of the file, which lies in the root of the data set.
     holds : str
-        What is there once it is unpacked, below the root.
+        What is there once it is unpacked, below the root: a path, or a pattern for one.
     addresses : tuple of str
         Where it can be fetched from; () where only a reader can get it, through a form or a drive.
     checksum : str or None
         "md5:..." or "sha256:...", where it is known.
     into : str
-        The folder below the root that it is unpacked into; "" is the root.
-    inside : str
-        What must be in it, as a path or a pattern, where that is not `holds`.
+        The folder below the root that it is unpacked into, and that `holds` then begins with; "" is the root.
     """
 
     name: str
@@ -36,7 +34,6 @@ class Archive:
     addresses: tuple[str, ...] = ()
     checksum: str | None = None
     into: str = ""
-    inside: str = ""
 
 
 def place(root, name):
@@ -50,7 +47,7 @@ def provide(name, root, archives, download, by_hand):
     Raises FileNotFoundError where an archive is missing and cannot or may not be fetched; `by_hand` makes of the
     names of files the part of its sentence that says what to do with them.
     """
-    missing = [archive for archive in archives if not (root / archive.holds).exists()]
+    missing = [archive for archive in archives if not any(root.glob(archive.holds))]
     lacking = [archive.name for archive in missing if not (root / archive.name).is_file()]
     for archive in missing:
         packed = root / archive.name
@@ -62,7 +59,7 @@ def provide(name, root, archives, download, by_hand):
                 network.download(archive.addresses, packed, archive.checksum)
             except RuntimeError as error:
                 raise RuntimeError(f"{error} By hand: {by_hand(' and '.join(lacking))}.") from error
-        extract(packed, root / archive.into, archive.inside or archive.holds)
+        extract(packed, root / archive.into, archive.holds.removeprefix(f"{archive.into}/"))
 
 
 def not_there(name, root, missing, cure):

@@ -6,7 +6,7 @@ from pathlib import Path
 from dcgan_lib.data.imageset import Contents, Dataset, Source
 from dcgan_lib.data.picture import SUFFIXES
 
-SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation"}  # never all the classes of a set
+SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation"}  # taken for classes only beside others
 
 
 def folder(root, split, download):
@@ -39,11 +39,7 @@ def folder(root, split, download):
                 listing.append((path, stat.st_size, stat.st_mtime_ns))
                 labels.append(label)
         if len(listing) == before:
-            inner = [entry.name for entry in visible(root / group) if entry.is_dir()] if classes else []
-            what = f", only folders ({', '.join(inner[:5])}), and these are not searched" if inner else ""
-            cure = f"Give root={root / group}, if they are what you mean" if inner else "Put images there"
-            cure += "" if inner or not classes else ", or remove the empty folder"
-            raise ValueError(f"There is no image in {root / group}{what}. {cure}; known are {' '.join(SUFFIXES)}.")
+            raise no_image(root / group, classes)
     if classes:
         beside = [entry.name for entry in entries if not entry.is_dir()]
         skipped += [(within + name, "beside the class folders") for name in beside]
@@ -52,6 +48,19 @@ def folder(root, split, download):
         return Contents([path for path, _, _ in listing], labels if classes else None, classes)
 
     return Source(root, listing, read, skipped)
+
+
+def no_image(path, classes):
+    """The error for a folder without images, which is the folder of a class if there are `classes`."""
+    inner = [entry.name for entry in visible(path) if entry.is_dir()]
+    if classes and inner:
+        what = f", only folders ({', '.join(inner[:5])}), and these are not searched"
+        cure = f"Give root={path}, if they are what you mean"
+    elif classes:
+        what, cure = "", "Put images there, or remove the empty folder"
+    else:
+        what, cure = "", "Put images there"
+    return ValueError(f"There is no image in {path}{what}. {cure}; known are {' '.join(SUFFIXES)}.")
 
 
 def split_folder(root, split):

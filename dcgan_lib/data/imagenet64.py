@@ -26,7 +26,7 @@ def imagenet64(root, split, download):
     for part in PARTS[split]:
         for stem in (f"Imagenet64_{part}", f"Imagenet64_{part}_npz"):
             if (root / f"{stem}.zip").is_file():
-                archive = Archive(f"{stem}.zip", stem, into=stem, inside="**/*_data*")
+                archive = Archive(f"{stem}.zip", f"{stem}/**/*_data*", into=stem)
                 provide("imagenet64", root, [archive], download, lambda file: f"get {file} anew from {IMAGENET64.page}")
     there = {batch: find(root, batch) for batch in BATCHES[split]}
     paths = [path for path in there.values() if path]

@@ -51,8 +51,8 @@ def torchvision_source(name, kind, root, split, download, archives, files, by_ha
             return getattr(datasets, kind)(root, train=split == "train", **options)
         except Exception as error:  # damaged files fail in many ways
             raise RuntimeError(
-                f"The files of {name!r} are damaged ({error or type(error).__name__}). Delete {(root / files[0]).parent} and take "
-                f"download=True, or {by_hand}."
+                f"The files of {name!r} are damaged ({error or type(error).__name__}). "
+                f"Delete {(root / files[0]).parent} and take download=True, or {by_hand}."
             ) from error
 
     if missing := [file for file in files if not (root / file).is_file()]:
