@@ -221,6 +221,6 @@ def results_table(rows, caption=""):
         return {**start, "error %": f"{100 * row['error']:.2f}", "accuracy %": f"{100 * row['accuracy']:.2f}{spread}",
                 "classes predicted": f"{row['classes_predicted']} of {row['classes']}",
                 "seconds": f"{row['seconds']:.1f}",
-                "memory, MB": f"{row['peak_memory_mb']:,.0f}" if row["peak_memory_mb"] else ""}  # fmt: skip
+                "memory, MB": f"{row['peak_memory_mb']:,.0f}" if row.get("peak_memory_mb") else ""}  # fmt: skip
 
     return table([cells(row) for row in rows], caption)
