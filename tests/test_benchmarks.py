@@ -106,11 +106,11 @@ def test_the_study_of_accuracy_changes_one_thing_at_a_time_and_goes_on(labelled,
     untrained = next(row for row in rows if (row["factor"], row["value"], row["per_class"]) == ("untrained", 0, "all"))
     assert untrained["accuracy"] == pytest.approx(svm.score(X_test, parts[1].labels.numpy()), abs=0.05)
 
-    rows = rows[:-3]  # as if it had been stopped
+    rows = rows[:-4]  # as if it had been stopped
     accuracy.write_record(out, read_record(out) | {"rows": rows})
     monkeypatch.setattr(accuracy, "measure", None)  # nothing that is in the record is measured again
     accuracy.main(command)
-    assert [row["value"] for row in read_record(out)["rows"][len(rows) - 1 :]] == ["pixels", "pixels", "k-means", "k-means"]
+    assert [row["value"] for row in read_record(out)["rows"][len(rows) :]] == ["pixels", "pixels", "k-means", "k-means"]
 
 
 def test_the_size_of_a_classifier_is_measured_beside_liblinear(labelled, tmp_path, monkeypatch):
