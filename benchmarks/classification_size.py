@@ -41,7 +41,7 @@ def fit_all(root, run, folder, C):
     start = time.perf_counter()
     X, y, X_test, y_test = matrices(root, run, folder)
     extracted = time.perf_counter()
-    svm = L2SVM(C, standardize=True).fit(X, y)
+    svm = L2SVM(C, standardize=True, progress=True).fit(X, y)
     return {"images": len(X), "features": X.shape[1], "C": svm.C_, "path": svm.path_,
             "extraction_seconds": extracted - start, "fit_seconds": time.perf_counter() - extracted,
             "accuracy": svm.score(X_test, y_test)}  # fmt: skip

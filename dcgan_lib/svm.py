@@ -16,10 +16,12 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 from torch.nn.functional import linear
+from tqdm import tqdm
 
 from dcgan_lib.device import has_bf16
 
@@ -58,6 +60,8 @@ class L2SVM(ClassifierMixin, BaseEstimator):
         "cpu" (default) or "cuda". The matrix is kept on a GPU where it takes less than half of its memory.
     random_state : int
         Decides which images are held out to choose C; nothing else is left to chance.
+    progress : bool
+        Show the passes over the matrix, of which a step takes one or two.
 
     Attributes
     ----------
@@ -74,13 +78,14 @@ class L2SVM(ClassifierMixin, BaseEstimator):
         Of those that were tried; empty where C is one number.
     """
 
-    def __init__(self, C=1.0, *, standardize=False, tol=1e-5, max_iter=1000, device=None, random_state=0):
+    def __init__(self, C=1.0, *, standardize=False, tol=1e-5, max_iter=1000, device=None, random_state=0, progress=False):
         self.C = C
         self.standardize = standardize
         self.tol = tol
         self.max_iter = max_iter
         self.device = device
         self.random_state = random_state
+        self.progress = progress
 
     def fit(self, X, y):
         """Fit to X, (n_images, n_features), and labels y, (n_images,).
@@ -155,13 +160,18 @@ class L2SVM(ClassifierMixin, BaseEstimator):
             pulls *= matrix.scale
             gradient = weights - 2 * C * torch.cat([pulls, pull_sum], dim=1).double().cpu()
             value = 0.5 * weights.square().sum().item() + C * float(loss)
+            bar.update()
             return value, matrix.stretched(gradient, C, -0.5).flatten().numpy()
 
         if start is None:
             start = torch.zeros(len(signs), matrix.shape[1] + 1, dtype=torch.float64)
         start = matrix.stretched(start, C, 0.5).flatten().numpy()
         options = {"maxiter": self.max_iter, "maxfun": 2 * self.max_iter, "gtol": 0, "ftol": tol}
-        found = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
+        with tqdm(desc=f"L2-SVM, C = {C:g}", unit=" passes", disable=not self.progress) as bar:
+            found = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
+        if found.nit >= self.max_iter:
+            warnings.warn(f"L2SVM stopped after {found.nit} steps, before a step lowered the objective by less than "
+                          f"tol={tol}; take a smaller C, standardised columns or a larger max_iter", ConvergenceWarning)  # fmt: skip
         self.n_iter_, self.objective_ = found.nit, found.fun
         return matrix.stretched(torch.from_numpy(found.x).view(len(signs), -1), C, -0.5)
 

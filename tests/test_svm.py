@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -160,6 +161,13 @@ def test_two_classes_and_names_as_labels():
     theirs = LinearSVC(C=0.01).fit(X, names[y % 2])
     assert ours.coef_.shape == (1, 64) and list(ours.classes_) == ["even", "odd"]
     assert (ours.predict(X_test) == theirs.predict(X_test)).mean() > 0.995
+
+
+def test_a_fit_that_is_not_finished_is_told(capsys):
+    X, y, _, _ = digits()
+    with pytest.warns(ConvergenceWarning, match="stopped after 3 steps.* larger max_iter"):
+        L2SVM(0.1, max_iter=3, progress=True).fit(X, y)
+    assert "L2-SVM, C = 0.1" in capsys.readouterr().err
 
 
 def test_bad_input():

@@ -336,8 +336,8 @@ def test_two_programs_do_not_train_in_one_folder(make_images, tmp_path, monkeypa
 
 
 def test_a_call_that_came_to_nothing_leaves_the_folder_free(make_images, tmp_path):
-    with pytest.raises(ValueError, match="kernel_size is 3"):
-        run_small(make_images(), tmp_path, replace(SMALL, kernel_size=3))
+    with pytest.raises(ValueError, match="kernel_size is 7"):
+        run_small(make_images(), tmp_path, replace(SMALL, kernel_size=7))
     with pytest.raises(FloatingPointError, match="Nothing was saved in"):
         run_small(make_images(), tmp_path, replace(SMALL, lr=1e30))
     assert run_small(make_images(), tmp_path).history["epoch"][-1] == 2
