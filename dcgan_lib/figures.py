@@ -216,11 +216,11 @@ def results_table(rows, caption=""):
         start = {"method": row["method"], "input": row["input"], "labels": size}
         if row["accuracy"] is None:
             return {**start, "error %": "not run", "accuracy %": "", "classes predicted": row["note"], "seconds": "",
-                    "memory, MB": ""}  # fmt: skip
+                    "peak GB": ""}  # fmt: skip
         spread = f" ± {100 * row['spread']:.1f}" if row["spread"] is not None else ""
         return {**start, "error %": f"{100 * row['error']:.2f}", "accuracy %": f"{100 * row['accuracy']:.2f}{spread}",
                 "classes predicted": f"{row['classes_predicted']} of {row['classes']}",
                 "seconds": f"{row['seconds']:.1f}",
-                "memory, MB": f"{row['peak_memory_mb']:,.0f}" if row.get("peak_memory_mb") else ""}  # fmt: skip
+                "peak GB": f"{row['peak_memory_mb'] / 1000:.1f}" if row.get("peak_memory_mb") else ""}  # fmt: skip
 
     return table([cells(row) for row in rows], caption)
