@@ -36,17 +36,14 @@ def questions(base, longer):
     rows += [("scaling", "none", base, BASE | {"standardize": False})]
     rows += [("BatchNorm", "re-estimated on real images", base, BASE | {"recalibrate": True})]
     rows += [("recipe", name, base, BASE | {"recipe": name}) for name in ("last", "maxpool", "maps")]
-    rows += [("kernel", 5, replace(base, kernel_size=5), BASE)]
-    rows += [("untrained, kernel 5", 0, replace(base, kernel_size=5), BASE | {"trained": False})]
-    rows += [("width", base.width // 2, replace(base, width=base.width // 2), BASE)]
-    rows += [("training images", "mirrored at random", replace(base, flip=True), BASE)]
-    for seed in SEEDS[1:]:
-        rows += [("base", seed, replace(base, seed=seed), BASE),
-                 ("kernel", 5, replace(base, kernel_size=5, seed=seed), BASE),
-                 ("untrained", seed, replace(base, seed=seed), BASE | {"trained": False}),
-                 ("untrained, kernel 5", seed, replace(base, kernel_size=5, seed=seed), BASE | {"trained": False})]  # fmt: skip
     for seed in SEEDS:
-        rows += [("epochs", longer, replace(base, epochs=longer, seed=seed), BASE)]
+        four, five = replace(base, seed=seed), replace(base, seed=seed, kernel_size=5)
+        if seed:
+            rows += [("base", seed, four, BASE), ("untrained", seed, four, BASE | {"trained": False})]
+        rows += [("kernel", 5, five, BASE), ("untrained, kernel 5", seed, five, BASE | {"trained": False})]
+    rows += [("width", base.width // 2, replace(base, width=base.width // 2), BASE)]
+    rows += [("epochs", longer, replace(base, epochs=longer, seed=seed), BASE) for seed in SEEDS]
+    rows += [("training images", "mirrored at random", replace(base, flip=True), BASE)]
     return rows
 
 

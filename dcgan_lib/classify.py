@@ -3,11 +3,13 @@
 import time
 import warnings
 from functools import cached_property
+from numbers import Integral
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from dcgan_lib.data import ImageSet
 from dcgan_lib.device import default_device, forget_peak_memory, has_bf16, peak_memory_mb
 from dcgan_lib.models import Discriminator
 from dcgan_lib.randomness import rng
@@ -237,7 +239,7 @@ def classification_table(train, test, *, features=None, network=None, methods=No
         Its architecture, not its weights, is what the method "discriminator, with labels" trains.
     methods : list of str, optional
         Some of `available_methods()`; by default all that can run.
-    per_class : tuple
+    per_class : sequence
         Training set sizes: "all" for all labels, or a number of images a class.
     draws : int
         For a number a class: how many draws the mean and the spread are taken over.
@@ -248,23 +250,25 @@ def classification_table(train, test, *, features=None, network=None, methods=No
     -------
     list of dict
         One row a method, input and size with `method`, `input`, `per_class`, `train_images`, `error` and `accuracy`
-        (fractions, mean over the draws), `spread` (standard deviation over the draws, None for one),
+        (fractions, mean over the draws), `accuracies` (of each draw; the same draws in every row, so that two rows
+        may be compared draw by draw), `spread` (standard deviation over the draws, None for one),
         `classes_predicted` (distinct classes among the answers, the fewest over the draws), `classes`, `confusion`
         (true class, answer: counts, summed over the draws), `seconds` (mean), `peak_memory_mb` (largest of the
         whole process, None where the system does not tell), and `note` where a method was not run.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Images without labels or of one class, features of other images or with NaN, or an argument that is none of
+        the above; the sentence names it.
     """
+    features = {} if features is None else features
+    chosen = methods
+    if methods is None:
+        chosen = [name for name in METHODS if network is not None or METHODS[name][0] is not _labelled]
     _check_labels(train, test)
-    features = features or {}
-    for name, (for_train, for_test) in features.items():
-        if (len(for_train), len(for_test)) != (len(train), len(test)):
-            raise ValueError(f"features {name!r} have {len(for_train)} and {len(for_test)} rows for {len(train)} "
-                             f"training and {len(test)} test images; extract them from these images")  # fmt: skip
-    chosen = methods or [name for name in METHODS if network is not None or METHODS[name][0] is not _labelled]
-    unknown = [name for name in chosen if name not in METHODS]
-    if unknown:
-        raise ValueError(f"methods {unknown} are not known; the known ones are {available_methods()}")
-    if network is None and "discriminator, with labels" in chosen:
-        raise ValueError("'discriminator, with labels' needs network=..., the discriminator whose shape it takes")
+    _check_features(features, train, test)
+    _check_request(chosen, network, per_class, draws)
 
     labels, truth = train.labels.numpy(), test.labels.numpy()
     classes = len(train.classes)
@@ -291,7 +295,9 @@ def classification_table(train, test, *, features=None, network=None, methods=No
 
 
 def _check_labels(train, test):
-    for images in (train, test):
+    for argument, images in (("train", train), ("test", test)):
+        if not isinstance(images, ImageSet):
+            raise TypeError(f"{argument} is a {type(images).__name__}; give an ImageSet, as load_images returns it")
         if images.labels is None:
             raise ValueError(f"{images.name!r} has no labels, and a classification table needs them; give a tree "
                              "root/<split>/<class>/* or another data set")  # fmt: skip
@@ -302,6 +308,48 @@ def _check_labels(train, test):
                          "table needs at least one of each")  # fmt: skip
     if train.classes != test.classes:
         raise ValueError(f"the classes of training and test images differ: {train.classes} and {test.classes}")
+
+
+def _check_features(features, train, test):
+    wanted = "features must be a dict: name -> (matrix of the training images, matrix of the test images)"
+    if not isinstance(features, dict):
+        raise TypeError(f"{wanted}; this is a {type(features).__name__}")
+    for name, pair in features.items():
+        if name == "pixels":
+            raise ValueError("features have the name 'pixels', which the table gives to the pixels; choose another")
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or any(getattr(m, "ndim", 0) != 2 for m in pair):
+            raise TypeError(f"{wanted}; {name!r} is not a pair of matrices")
+        (rows, columns), (test_rows, test_columns) = (matrix.shape for matrix in pair)
+        if (rows, test_rows) != (len(train), len(test)):
+            raise ValueError(f"features {name!r} have {rows} and {test_rows} rows for {len(train)} "
+                             f"training and {len(test)} test images; extract them from these images")  # fmt: skip
+        if columns != test_columns:
+            raise ValueError(f"features {name!r} have {columns} columns for the training images and {test_columns} for "
+                             "the test images; extract both with the same network and recipe")  # fmt: skip
+        for part, matrix in zip(("training", "test"), pair):
+            for start in range(0, len(matrix), BLOCK):
+                wrong = np.argwhere(~np.isfinite(np.asarray(matrix[start : start + BLOCK])))
+                if len(wrong):
+                    row, column = wrong[0]
+                    raise ValueError(f"features {name!r} hold NaN or infinity, first in row {start + row}, column "
+                                     f"{column} of the {part} images")  # fmt: skip
+
+
+def _check_request(methods, network, per_class, draws):
+    if isinstance(methods, str):
+        raise TypeError(f"methods is {methods!r}; give a list, such as [{methods!r}]")
+    unknown = [name for name in methods if name not in METHODS]
+    if unknown:
+        raise ValueError(f"methods {unknown} are not known; the known ones are {available_methods()}")
+    if network is None and "discriminator, with labels" in methods:
+        raise ValueError("'discriminator, with labels' needs network=..., the discriminator whose shape it takes")
+    if isinstance(per_class, (str, Integral)):
+        raise TypeError(f"per_class is {per_class!r}; give a sequence of sizes, such as ({per_class!r},)")
+    for size in per_class:
+        if size != "all" and not (isinstance(size, Integral) and size > 0):
+            raise ValueError(f"per_class holds {size!r}; a size is 'all' or a number of images a class, at least 1")
+    if not isinstance(draws, Integral) or draws < 1:
+        raise ValueError(f"draws is {draws!r}; it must be a whole number of at least 1")
 
 
 def _matrices(train, test, features, source, rows):
@@ -335,11 +383,11 @@ def _row(cell, tries, classes):
     row = {"method": method, "input": source, "per_class": size, "train_images": tries[0]["train_images"],
            "classes": classes}  # fmt: skip
     if "note" in tries[0]:
-        nothing = ("error", "accuracy", "spread", "classes_predicted", "confusion", "seconds", "peak_memory_mb")
+        nothing = ("error", "accuracy", "accuracies", "spread", "classes_predicted", "confusion", "seconds", "peak_memory_mb")
         return {**row, **dict.fromkeys(nothing), "note": tries[0]["note"]}
     accuracies = [attempt["accuracy"] for attempt in tries]
     return {**row, "error": 1 - float(np.mean(accuracies)), "accuracy": float(np.mean(accuracies)),
-            "spread": float(np.std(accuracies, ddof=1)) if len(tries) > 1 else None,
+            "accuracies": accuracies, "spread": float(np.std(accuracies, ddof=1)) if len(tries) > 1 else None,
             "classes_predicted": min(attempt["classes_predicted"] for attempt in tries),
             "confusion": sum(attempt["confusion"] for attempt in tries).tolist(),
             "seconds": float(np.mean([attempt["seconds"] for attempt in tries])),

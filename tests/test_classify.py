@@ -105,6 +105,49 @@ def test_a_size_that_the_kernel_matrix_cannot_do_is_told(pair, monkeypatch):
     assert row["accuracy"] is None and "240 training images" in row["note"] and "100" in row["note"]
 
 
+def test_rows_share_their_draws(pair):
+    """The same features under two names have the same accuracy in every draw."""
+    matrices = tuple(s.images[:, :, ::8, ::8].flatten(1).numpy() for s in pair)
+    rows = classification_table(*pair, features={"a": matrices, "b": matrices}, methods=["SGD, squared hinge"],
+                                per_class=("all", 3), draws=3, progress=False)  # fmt: skip
+    by = {(row["input"], row["per_class"]): row for row in rows}
+    for size, draws in (("all", 1), (3, 3)):
+        assert by["a", size]["accuracies"] == by["b", size]["accuracies"] and len(by["a", size]["accuracies"]) == draws
+        assert by["a", size]["accuracy"] == pytest.approx(np.mean(by["a", size]["accuracies"]))
+
+
+WIDE = [np.zeros((240, 2), np.float32), np.zeros((80, 2), np.float32)]
+HOLED = [np.zeros((240, 2), np.float16), np.zeros((80, 2), np.float16)]
+HOLED[1][7, 1] = np.nan
+
+
+@pytest.mark.parametrize(
+    "given, error, sentence",
+    [
+        ({"train": ([1], [2])}, TypeError, "train is a tuple; give an ImageSet"),
+        ({"test": np.zeros(3)}, TypeError, "test is a ndarray; give an ImageSet"),
+        ({"features": WIDE}, TypeError, "features must be a dict.*this is a list"),
+        ({"features": {"D": WIDE[0]}}, TypeError, "features must be a dict.*'D' is not a pair of matrices"),
+        ({"features": {"D": [*WIDE, WIDE[0]]}}, TypeError, "'D' is not a pair of matrices"),
+        ({"features": {"D": [WIDE[0][0], WIDE[1][0]]}}, TypeError, "'D' is not a pair of matrices"),
+        ({"features": {"pixels": WIDE}}, ValueError, "the name 'pixels'"),
+        ({"features": {"D": [WIDE[0], WIDE[1][:, :1]]}}, ValueError, "'D' have 2 columns.*1 for the test images"),
+        ({"features": {"D": HOLED}}, ValueError, "'D' hold NaN or infinity, first in row 7, column 1 of the test images"),
+        ({"methods": "KNN"}, TypeError, r"methods is 'KNN'; give a list, such as \['KNN'\]"),
+        ({"per_class": 20}, TypeError, r"per_class is 20; give a sequence of sizes, such as \(20,\)"),
+        ({"per_class": "all"}, TypeError, r"per_class is 'all'.*such as \('all',\)"),
+        ({"per_class": (0,)}, ValueError, "per_class holds 0; a size is 'all' or a number of images a class"),
+        ({"per_class": ("few",)}, ValueError, "per_class holds 'few'"),
+        ({"draws": 0}, ValueError, "draws is 0; it must be a whole number of at least 1"),
+        ({"draws": 2.5}, ValueError, "draws is 2.5"),
+    ],
+)
+def test_a_bad_argument_is_named(pair, given, error, sentence):
+    arguments = {"train": pair[0], "test": pair[1], "progress": False, **given}
+    with pytest.raises(error, match=sentence):
+        classification_table(arguments.pop("train"), arguments.pop("test"), **arguments)
+
+
 def test_bad_input(pair, make_images):
     train, test = pair
     bare = ImageSet(train.images, None, (), "photos", "x", [])
