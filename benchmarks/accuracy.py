@@ -113,13 +113,13 @@ def main(arguments=None):
     def lacking(key):
         return not any(all(row[name] == value for name, value in key.items()) for row in record["rows"])
 
+    for name in ("pixels", "k-means"):
+        if lacking(key := {"factor": "control", "value": name, "config": None, "how": None}):
+            note(key, control(name, train_images, test))
     for factor, value, config, how in questions(base, options.longer):
         facts = {**asdict(config), "betas": list(config.betas)}
         if lacking(key := {"factor": factor, "value": value, "config": facts, "how": how}):
             note(key, measure(config, how, train_images, test, options.runs))
-    for name in ("pixels", "k-means"):
-        if lacking(key := {"factor": "control", "value": name, "config": None, "how": None}):
-            note(key, control(name, train_images, test))
 
 
 if __name__ == "__main__":
