@@ -17,7 +17,7 @@ import numpy as np
 
 from dcgan_lib import KMeansFeatures, L2SVM, TrainConfig, draw_per_class, environment, extract_features, load_images
 from dcgan_lib import read_record, recalibrate_batchnorm, train, write_record
-from dcgan_lib.classify import C_GRID
+from dcgan_lib.methods import C_GRID
 
 # How features are made of a network, and what the classifier does to them.
 BASE = {"trained": True, "recipe": "radford-svhn", "mirror": True, "recalibrate": False, "standardize": True}

@@ -4,7 +4,8 @@ from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.preprocessing import StandardScaler
 
 from dcgan_lib import Discriminator, ImageSet, available_methods, classification_table, draw_per_class
-from dcgan_lib.classify import _matrices, _rbf_kernel
+from dcgan_lib.classify import _matrices
+from dcgan_lib.methods import _rbf_kernel
 
 NETWORKS = ["small CNN", "discriminator, with labels"]
 FAST = [m for m in available_methods() if m not in NETWORKS]
@@ -100,7 +101,7 @@ def test_draws_are_even_and_repeatable():
 
 
 def test_a_size_that_the_kernel_matrix_cannot_do_is_told(pair, monkeypatch):
-    monkeypatch.setattr("dcgan_lib.classify.RBF_LIMIT", 100)
+    monkeypatch.setattr("dcgan_lib.methods.RBF_LIMIT", 100)
     row = classification_table(*pair, methods=["RBF SVM, C = 1e-4"], progress=False)[0]
     assert row["accuracy"] is None and "240 training images" in row["note"] and "100" in row["note"]
 
