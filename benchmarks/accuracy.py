@@ -1,4 +1,4 @@
-"""What raises the accuracy of a linear classifier on the discriminator's features? One thing changed at a time.
+"""What raises the accuracy of a linear classifier on the discriminator's features? One thing at a time, then two.
 
     python benchmarks/accuracy.py ROOT [--epochs 10] [--longer 25] [--runs runs/accuracy] [--out RECORD]
 
@@ -43,6 +43,7 @@ def questions(base, longer):
         rows += [("kernel", 5, five, BASE), ("untrained, kernel 5", seed, five, BASE | {"trained": False})]
     rows += [("width", base.width // 2, replace(base, width=base.width // 2), BASE)]
     rows += [("epochs", longer, replace(base, epochs=longer, seed=seed), BASE) for seed in SEEDS]
+    rows += [("epochs and recipe", f"{longer}, maxpool", replace(base, epochs=longer), BASE | {"recipe": "maxpool"})]
     rows += [("training images", "mirrored at random", replace(base, flip=True), BASE)]
     return rows
 

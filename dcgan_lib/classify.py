@@ -11,6 +11,7 @@ from tqdm import tqdm
 from dcgan_lib.data import ImageSet
 from dcgan_lib.device import forget_peak_memory, peak_memory_mb
 from dcgan_lib.methods import BLOCK, METHODS, WITH_LABELS, NotRun, Rows, available_methods
+from dcgan_lib.models import Discriminator
 from dcgan_lib.randomness import rng
 
 
@@ -19,7 +20,11 @@ def draw_per_class(labels, n, seed=0):
 
     ValueError where a class has fewer than n.
     """
+    if not isinstance(n, Integral) or n < 1:
+        raise ValueError(f"n is {n!r}; it must be a whole number of images a class, at least 1")
     labels = np.asarray(labels)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise ValueError(f"labels must be whole numbers, one an image; these are {labels.dtype} of shape {labels.shape}")
     stream, chosen = rng(seed, f"draw of {n} a class"), []
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
@@ -48,7 +53,7 @@ def classification_table(train, test, *, features=None, network=None, methods=No
         Its architecture, not its weights, is what the method "discriminator, with labels" trains.
     methods : list of str, optional
         Some of `available_methods()`; by default all that can run.
-    per_class : sequence
+    per_class : tuple
         Training set sizes: "all" for all labels, or a number of images a class.
     draws : int
         For a number a class: how many draws the mean and the spread are taken over.
@@ -77,7 +82,7 @@ def classification_table(train, test, *, features=None, network=None, methods=No
         chosen = [name for name in METHODS if network is not None or name != WITH_LABELS]
     _check_labels(train, test)
     _check_features(features, train, test)
-    _check_request(chosen, network, per_class, draws)
+    _check_request(chosen, network, per_class, draws, train)
 
     labels, truth = train.labels.numpy(), test.labels.numpy()
     classes = len(train.classes)
@@ -106,7 +111,9 @@ def classification_table(train, test, *, features=None, network=None, methods=No
 def _check_labels(train, test):
     for argument, images in (("train", train), ("test", test)):
         if not isinstance(images, ImageSet):
-            raise TypeError(f"{argument} is a {type(images).__name__}; give an ImageSet, as load_images returns it")
+            raise TypeError(f"{argument} is of type {type(images).__name__}; give an ImageSet, as load_images returns it")
+        if not len(images):
+            raise ValueError(f"{argument} holds no images")
         if images.labels is None:
             raise ValueError(f"{images.name!r} has no labels, and a classification table needs them; give a tree "
                              "root/<split>/<class>/* or another data set")  # fmt: skip
@@ -122,12 +129,12 @@ def _check_labels(train, test):
 def _check_features(features, train, test):
     wanted = "features must be a dict: name -> (matrix of the training images, matrix of the test images)"
     if not isinstance(features, dict):
-        raise TypeError(f"{wanted}; this is a {type(features).__name__}")
+        raise TypeError(f"{wanted}; this is of type {type(features).__name__}")
     for name, pair in features.items():
         if name == "pixels":
             raise ValueError("features have the name 'pixels', which the table gives to the pixels; choose another")
         if not isinstance(pair, (tuple, list)) or len(pair) != 2 or any(getattr(m, "ndim", 0) != 2 for m in pair):
-            raise TypeError(f"{wanted}; {name!r} is not a pair of matrices")
+            raise TypeError(f"{wanted}; {name!r} is not a pair of matrices with rows and columns")
         (rows, columns), (test_rows, test_columns) = (matrix.shape for matrix in pair)
         if (rows, test_rows) != (len(train), len(test)):
             raise ValueError(f"features {name!r} have {rows} and {test_rows} rows for {len(train)} "
@@ -144,19 +151,26 @@ def _check_features(features, train, test):
                                      f"{column} of the {part} images")  # fmt: skip
 
 
-def _check_request(methods, network, per_class, draws):
-    if isinstance(methods, str):
-        raise TypeError(f"methods is {methods!r}; give a list, such as [{methods!r}]")
+def _check_request(methods, network, per_class, draws, train):
+    if isinstance(methods, str) or not methods:
+        raise TypeError(f"methods is {methods!r}; give a list, such as ['KNN', 'linear L2-SVM']")
     unknown = [name for name in methods if name not in METHODS]
     if unknown:
         raise ValueError(f"methods {unknown} are not known; the known ones are {available_methods()}")
     if network is None and WITH_LABELS in methods:
         raise ValueError(f"{WITH_LABELS!r} needs network=..., the discriminator whose shape it takes")
-    if isinstance(per_class, (str, Integral)):
-        raise TypeError(f"per_class is {per_class!r}; give a sequence of sizes, such as ({per_class!r},)")
+    if network is not None:
+        shape = tuple(getattr(network, name, None) for name in ("channels", "image_size"))
+        if not isinstance(network, Discriminator) or shape != (train.channels, train.size):
+            raise ValueError(f"network is {type(network).__name__} of (channels, pixels) {shape}; it must be a Discriminator of "
+                             f"{(train.channels, train.size)}, as the images are")  # fmt: skip
+    if not isinstance(per_class, (tuple, list)) or not per_class:
+        raise TypeError(f"per_class is {per_class!r}; give a tuple of sizes, such as ('all', 20)")
     for size in per_class:
         if size != "all" and not (isinstance(size, Integral) and size > 0):
             raise ValueError(f"per_class holds {size!r}; a size is 'all' or a number of images a class, at least 1")
+        if size != "all":
+            draw_per_class(train.labels, size)  # raises where a class has fewer, before anything is trained
     if not isinstance(draws, Integral) or draws < 1:
         raise ValueError(f"draws is {draws!r}; it must be a whole number of at least 1")
 

@@ -9,6 +9,7 @@ one with as many features as there are images.
 """
 
 import warnings
+from collections.abc import Sequence
 from contextlib import contextmanager
 from numbers import Real
 
@@ -92,12 +93,13 @@ class L2SVM(ClassifierMixin, BaseEstimator):
 
         A float32 or float16 matrix is read where it lies, a memory-mapped one as well.
         """
-        Cs = [self.C] if isinstance(self.C, (Real, str)) else sorted(self.C)
-        if not Cs or not all(isinstance(C, Real) and C > 0 for C in Cs):
+        Cs = list(self.C) if isinstance(self.C, (Sequence, np.ndarray)) else [self.C]
+        if not Cs or not all(isinstance(C, Real) and 0 < C < np.inf for C in Cs):
             raise ValueError(f"C is {self.C!r}; it must be a number larger than 0, or several")
         for name, least in (("tol", 0), ("max_iter", 1)):
-            if not getattr(self, name) >= least:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be at least {least}")
+            value = getattr(self, name)
+            if not isinstance(value, Real) or not value >= least:
+                raise ValueError(f"{name} is {value!r}; it must be a number of at least {least}")
         X, y = validate_data(self, X, y, dtype=KEPT, ensure_all_finite=False)
         check_classification_targets(y)
         self.classes_ = np.unique(y)
@@ -116,11 +118,11 @@ class L2SVM(ClassifierMixin, BaseEstimator):
             if len(X) < X.shape[1]:
                 whole = matrix.whole()
                 Z, back = turned(whole)
-                found = self._along(Cs, _Matrix(Z.numpy(), self.device), signs)
+                found = self._along(sorted(Cs), _Matrix(Z.numpy(), self.device), signs)
                 found = torch.cat([(back(found[:, :-1]) @ whole).double(), found[:, -1:]], dim=1)
             else:
                 with _bf16_products(self.standardize):
-                    found = self._along(Cs, matrix, signs)
+                    found = self._along(sorted(Cs), matrix, signs)
         w = found[:, :-1] / deviation
         self.coef_ = w.float().numpy()
         self.intercept_ = (found[:, -1] - w @ mean).float().numpy()

@@ -98,6 +98,12 @@ def test_draws_are_even_and_repeatable():
     assert not np.array_equal(drawn, draw_per_class(labels, 15, seed=2))
     with pytest.raises(ValueError, match="class 1 has 20 images, fewer than 21"):
         draw_per_class(labels, 21)
+    for n in (0, -1, "all", 2.5):
+        with pytest.raises(ValueError, match="n is .*; it must be a whole number of images a class"):
+            draw_per_class(labels, n)
+    for wrong in (np.eye(3, dtype=int), labels / 2, None):
+        with pytest.raises(ValueError, match="labels must be whole numbers, one an image; these are"):
+            draw_per_class(wrong, 1)
 
 
 def test_a_size_that_the_kernel_matrix_cannot_do_is_told(pair, monkeypatch):
@@ -125,18 +131,23 @@ HOLED[1][7, 1] = np.nan
 @pytest.mark.parametrize(
     "given, error, sentence",
     [
-        ({"train": ([1], [2])}, TypeError, "train is a tuple; give an ImageSet"),
-        ({"test": np.zeros(3)}, TypeError, "test is a ndarray; give an ImageSet"),
-        ({"features": WIDE}, TypeError, "features must be a dict.*this is a list"),
+        ({"train": ([1], [2])}, TypeError, "train is of type tuple; give an ImageSet"),
+        ({"test": np.zeros(3)}, TypeError, "test is of type ndarray; give an ImageSet"),
+        ({"features": WIDE}, TypeError, "features must be a dict.*this is of type list"),
         ({"features": {"D": WIDE[0]}}, TypeError, "features must be a dict.*'D' is not a pair of matrices"),
         ({"features": {"D": [*WIDE, WIDE[0]]}}, TypeError, "'D' is not a pair of matrices"),
         ({"features": {"D": [WIDE[0][0], WIDE[1][0]]}}, TypeError, "'D' is not a pair of matrices"),
         ({"features": {"pixels": WIDE}}, ValueError, "the name 'pixels'"),
         ({"features": {"D": [WIDE[0], WIDE[1][:, :1]]}}, ValueError, "'D' have 2 columns.*1 for the test images"),
         ({"features": {"D": HOLED}}, ValueError, "'D' hold NaN or infinity, first in row 7, column 1 of the test images"),
-        ({"methods": "KNN"}, TypeError, r"methods is 'KNN'; give a list, such as \['KNN'\]"),
-        ({"per_class": 20}, TypeError, r"per_class is 20; give a sequence of sizes, such as \(20,\)"),
-        ({"per_class": "all"}, TypeError, r"per_class is 'all'.*such as \('all',\)"),
+        ({"methods": "KNN"}, TypeError, "methods is 'KNN'; give a list, such as"),
+        ({"methods": []}, TypeError, r"methods is \[\]; give a list"),
+        ({"network": "x"}, ValueError, r"network is str .*it must be a Discriminator of \(1, 32\)"),
+        ({"network": Discriminator(64, 1, 8)}, ValueError, r"\(1, 64\); it must be a Discriminator of \(1, 32\)"),
+        ({"per_class": 20}, TypeError, "per_class is 20; give a tuple of sizes"),
+        ({"per_class": "all"}, TypeError, "per_class is 'all'; give a tuple"),
+        ({"per_class": ()}, TypeError, "per_class is .*; give a tuple"),
+        ({"per_class": ("all", 500)}, ValueError, "class 0 has 60 images, fewer than 500"),
         ({"per_class": (0,)}, ValueError, "per_class holds 0; a size is 'all' or a number of images a class"),
         ({"per_class": ("few",)}, ValueError, "per_class holds 'few'"),
         ({"draws": 0}, ValueError, "draws is 0; it must be a whole number of at least 1"),

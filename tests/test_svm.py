@@ -174,12 +174,12 @@ def test_bad_input():
     X = np.zeros((4, 2), np.float32)
     with pytest.raises(ValueError, match=r"one class only \(1\)"):
         L2SVM().fit(X, [1, 1, 1, 1])
-    for C in (0, (), (0.1, -1), "1", ("1",)):
+    for C in (0, (), (0.1, -1), "1", ("a", 1), None, float("inf"), float("nan")):
         with pytest.raises(ValueError, match="larger than 0"):
             L2SVM(C=C).fit(X, [0, 1, 0, 1])
-    with pytest.raises(ValueError, match="tol is -1; it must be at least 0"):
+    with pytest.raises(ValueError, match="tol is -1; it must be a number of at least 0"):
         L2SVM(tol=-1).fit(X, [0, 1, 0, 1])
-    with pytest.raises(ValueError, match="max_iter is 0; it must be at least 1"):
+    with pytest.raises(ValueError, match="max_iter is 0; it must be a number of at least 1"):
         L2SVM(max_iter=0).fit(X, [0, 1, 0, 1])
     holed = X.copy()
     holed[2, 1] = np.inf
