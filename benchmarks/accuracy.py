@@ -1,4 +1,4 @@
-"""What raises the accuracy of a linear classifier on the discriminator's features? One thing changed at a time.
+"""What raises the accuracy of a linear classifier on the discriminator's features? One thing at a time, then two.
 
     python benchmarks/accuracy.py ROOT [--epochs 10] [--longer 25] [--runs runs/accuracy] [--out RECORD]
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from dcgan_lib import KMeansFeatures, L2SVM, TrainConfig, draw_per_class, environment, extract_features, load_images
 from dcgan_lib import read_record, recalibrate_batchnorm, train, write_record
-from dcgan_lib.classify import C_GRID
+from dcgan_lib.methods import C_GRID
 
 # How features are made of a network, and what the classifier does to them.
 BASE = {"trained": True, "recipe": "radford-svhn", "mirror": True, "recalibrate": False, "standardize": True}
@@ -36,17 +36,15 @@ def questions(base, longer):
     rows += [("scaling", "none", base, BASE | {"standardize": False})]
     rows += [("BatchNorm", "re-estimated on real images", base, BASE | {"recalibrate": True})]
     rows += [("recipe", name, base, BASE | {"recipe": name}) for name in ("last", "maxpool", "maps")]
-    rows += [("kernel", 5, replace(base, kernel_size=5), BASE)]
-    rows += [("untrained, kernel 5", 0, replace(base, kernel_size=5), BASE | {"trained": False})]
-    rows += [("width", base.width // 2, replace(base, width=base.width // 2), BASE)]
-    rows += [("training images", "mirrored at random", replace(base, flip=True), BASE)]
-    for seed in SEEDS[1:]:
-        rows += [("base", seed, replace(base, seed=seed), BASE),
-                 ("kernel", 5, replace(base, kernel_size=5, seed=seed), BASE),
-                 ("untrained", seed, replace(base, seed=seed), BASE | {"trained": False}),
-                 ("untrained, kernel 5", seed, replace(base, kernel_size=5, seed=seed), BASE | {"trained": False})]  # fmt: skip
     for seed in SEEDS:
-        rows += [("epochs", longer, replace(base, epochs=longer, seed=seed), BASE)]
+        four, five = replace(base, seed=seed), replace(base, seed=seed, kernel_size=5)
+        if seed:
+            rows += [("base", seed, four, BASE), ("untrained", seed, four, BASE | {"trained": False})]
+        rows += [("kernel", 5, five, BASE), ("untrained, kernel 5", seed, five, BASE | {"trained": False})]
+    rows += [("width", base.width // 2, replace(base, width=base.width // 2), BASE)]
+    rows += [("epochs", longer, replace(base, epochs=longer, seed=seed), BASE) for seed in SEEDS]
+    rows += [("epochs and recipe", f"{longer}, maxpool", replace(base, epochs=longer), BASE | {"recipe": "maxpool"})]
+    rows += [("training images", "mirrored at random", replace(base, flip=True), BASE)]
     return rows
 
 
@@ -116,13 +114,13 @@ def main(arguments=None):
     def lacking(key):
         return not any(all(row[name] == value for name, value in key.items()) for row in record["rows"])
 
+    for name in ("pixels", "k-means"):
+        if lacking(key := {"factor": "control", "value": name, "config": None, "how": None}):
+            note(key, control(name, train_images, test))
     for factor, value, config, how in questions(base, options.longer):
         facts = {**asdict(config), "betas": list(config.betas)}
         if lacking(key := {"factor": factor, "value": value, "config": facts, "how": how}):
             note(key, measure(config, how, train_images, test, options.runs))
-    for name in ("pixels", "k-means"):
-        if lacking(key := {"factor": "control", "value": name, "config": None, "how": None}):
-            note(key, control(name, train_images, test))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from dcgan_lib import L2SVM, Run, draw_per_class, environment, extract_features, load_images, write_record
-from dcgan_lib.classify import C_GRID
+from dcgan_lib.methods import C_GRID
 
 RECIPE = "maps"
 ONE_C = C_GRID[1]

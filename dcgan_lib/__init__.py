@@ -20,7 +20,7 @@ _HOME_OF = {
     "available_recipes": "features", "feature_size": "features", "extract_features": "features",
     "recalibrate_batchnorm": "features",
     "L2SVM": "svm", "KMeansFeatures": "kmeans",
-    "available_methods": "classify", "classification_table": "classify", "draw_per_class": "classify",
+    "available_methods": "methods", "classification_table": "classify", "draw_per_class": "classify",
     "read_record": "results", "write_record": "results", "published": "results",
     "environment": "results", "device_report": "results",
 }  # fmt: skip

@@ -2,205 +2,17 @@
 
 import time
 import warnings
-from functools import cached_property
+from numbers import Integral
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from dcgan_lib.device import default_device, forget_peak_memory, has_bf16, peak_memory_mb
+from dcgan_lib.data import ImageSet
+from dcgan_lib.device import forget_peak_memory, peak_memory_mb
+from dcgan_lib.methods import BLOCK, METHODS, WITH_LABELS, NotRun, Rows, available_methods
 from dcgan_lib.models import Discriminator
 from dcgan_lib.randomness import rng
-from dcgan_lib.step import to_float
-from dcgan_lib.svm import L2SVM
-
-C_GRID = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3)  # for the linear SVM, on standardised features
-RBF_LIMIT = 10_000  # training images: the kernel matrix grows with their square
-RBF_GRID = (1, 10, 100)
-BLOCK = 4_096  # rows in hand at a time
-
-
-class _Rows:
-    """Rows of a matrix as they are asked for: each column minus its mean, over its deviation, on the training rows.
-
-    float32 (rows, columns). So a matrix larger than the memory stays in its file.
-    """
-
-    def __init__(self, matrix, training=None):
-        self.matrix, self.training = matrix, training
-
-    def __len__(self):
-        return len(self.matrix)
-
-    def __getitem__(self, rows):
-        return self.scaler.transform(np.array(self.matrix[rows], np.float32))
-
-    def blocks(self):
-        return (self[start : start + BLOCK] for start in range(0, len(self), BLOCK))
-
-    @cached_property
-    def scaler(self):
-        from sklearn.preprocessing import StandardScaler
-
-        if self.training:
-            return self.training.scaler
-        scaler = StandardScaler(copy=False)
-        for start in range(0, len(self), BLOCK):
-            scaler.partial_fit(np.array(self.matrix[start : start + BLOCK], np.float32))
-        return scaler
-
-
-def _majority(train, labels, test, seed):
-    """The most frequent class for every image: its accuracy is the base rate."""
-    return np.full(len(test), np.bincount(labels).argmax())
-
-
-def _knn(train, labels, test, seed):
-    """The vote of the 5 nearest training images (gomez, section 3.7, which does not say how many)."""
-    from sklearn.neighbors import KNeighborsClassifier
-
-    neighbours = KNeighborsClassifier(min(5, len(train)), algorithm="brute").fit(train[:], labels)
-    return np.concatenate([neighbours.predict(block) for block in test.blocks()])
-
-
-def _linear_svm(train, labels, test, seed):
-    """L2-SVM with C chosen on a fifth of the training images, held out."""
-    device = "cuda" if default_device() == "cuda" else None
-    svm = L2SVM(C_GRID, standardize=True, random_state=seed, device=device)
-    return svm.fit(train.matrix, labels).predict(test.matrix)
-
-
-def _rbf_kernel(A, B, gamma):
-    """exp(-gamma |a - b|^2) for all pairs of rows; the product in float32, where scikit-learn's takes float64."""
-    A, B = torch.from_numpy(A), torch.from_numpy(B)
-    distance = A.square().sum(1)[:, None] + B.square().sum(1) - 2 * A @ B.T
-    return torch.exp(-gamma * distance.clamp_(min=0)).double().numpy()
-
-
-def _rbf_svm(train, labels, test, seed):
-    """RBF kernel with C = 1e-4, as gomez, section 3.6, gives it; gamma is scikit-learn's "scale"."""
-    return _rbf(train, labels, test, lambda kernel: 1e-4)
-
-
-def _rbf_svm_tuned(train, labels, test, seed):
-    """The same with C chosen on a fifth of the training images, held out."""
-    from sklearn.svm import SVC
-
-    order = torch.randperm(len(train), generator=rng(seed, "held-out images")).numpy()
-    held_out, rest = np.split(order, [max(1, len(order) // 5)])
-
-    def choose(kernel):
-        if len(np.unique(labels[rest])) < 2:
-            return RBF_GRID[0]
-        ours, theirs = kernel[np.ix_(rest, rest)], kernel[np.ix_(held_out, rest)]
-        tried = [SVC(C=C, kernel="precomputed").fit(ours, labels[rest]) for C in RBF_GRID]
-        return max(zip(tried, RBF_GRID), key=lambda pair: pair[0].score(theirs, labels[held_out]))[1]
-
-    return _rbf(train, labels, test, choose)
-
-
-def _rbf(train, labels, test, choose):
-    """Answers of an RBF SVM whose C `choose` finds, given the kernel matrix of the training images."""
-    from sklearn.svm import SVC
-
-    if len(train) > RBF_LIMIT:
-        raise NotRun(f"not run: its kernel matrix for {len(train):,} training images does not fit; "
-                     f"a number a class that gives at most {RBF_LIMIT:,} runs it")  # fmt: skip
-    rows = train[:]
-    gamma = 1 / (rows.shape[1] * rows.var())
-    kernel = _rbf_kernel(rows, rows, gamma)
-    svm = SVC(C=choose(kernel), kernel="precomputed").fit(kernel, labels)
-    return np.concatenate([svm.predict(_rbf_kernel(block, rows, gamma)) for block in test.blocks()])
-
-
-def _sgd(train, labels, test, seed, passes=5):
-    """Squared hinge fitted in batches (singh, section 4), so that no more than a block is in hand at a time."""
-    from sklearn.linear_model import SGDClassifier
-
-    # The loss is quadratic, so steps beyond 1/|x|^2 diverge; a standardised row has |x|^2 near its length.
-    sgd = SGDClassifier("squared_hinge", alpha=1e-4, learning_rate="constant", eta0=0.05 / train.matrix.shape[1],
-                        average=True, n_jobs=-1, random_state=seed)  # fmt: skip
-    classes = np.unique(labels)
-    for number in range(passes):
-        order = torch.randperm(len(train), generator=rng(seed, f"pass {number}")).numpy()
-        for start in range(0, len(order), BLOCK):
-            rows = np.sort(order[start : start + BLOCK])
-            sgd.partial_fit(train[rows], labels[rows], classes)
-    return np.concatenate([sgd.predict(block) for block in test.blocks()])
-
-
-def _cnn(train, labels, test, seed, like):
-    """A small convolutional network trained with labels on the pixels (gomez, Table 2, gives no architecture)."""
-    from torch import nn
-
-    def build():
-        layers = []
-        for before, after in ((train.shape[1], 16), (16, 32), (32, 64)):
-            layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
-        return [*layers, nn.AdaptiveMaxPool2d(4)], 64
-
-    return _learn(build, train, labels, test, seed)
-
-
-def _labelled(train, labels, test, seed, like):
-    """The discriminator's own blocks, trained with labels from the start: what the architecture can do."""
-    network = Discriminator(like.image_size, like.channels, like.width, like.kernel_size, seed=seed)
-    return _learn(lambda: (network.blocks, network.head.in_channels), train, labels, test, seed)
-
-
-def _learn(build, train, labels, test, seed, batch_size=128):
-    """Answers of layers that end in maps of 4x4, and a linear layer, trained by cross entropy with Adam.
-
-    `build` makes the layers and says how many maps they end in.
-    """
-    from torch import nn
-
-    device, bf16 = default_device(), has_bf16(default_device())
-    with torch.random.fork_rng(devices=[]):  # PyTorch's own initialisation draws from the global generator
-        torch.manual_seed(seed)
-        layers, maps = build()
-        network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(16 * maps, int(labels.max()) + 1))
-    network.to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
-    target = torch.from_numpy(labels).to(device)
-    passes = max(10, 300 * batch_size // len(train))  # at least 300 steps, however few the images
-    for number in range(passes):
-        order = torch.randperm(len(train), generator=rng(seed, f"pass {number}"))
-        for rows in order.split(batch_size):
-            if len(rows) == 1:  # BatchNorm cannot learn from one image
-                continue
-            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bf16):
-                logits = network(to_float(train[rows].to(device)))
-            loss = nn.functional.cross_entropy(logits.float(), target[rows.to(device)])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    network.eval()
-    with torch.no_grad():
-        return torch.cat([network(to_float(x.to(device))).argmax(1).cpu() for x in test.split(BLOCK)]).numpy()
-
-
-class NotRun(Exception):
-    """A method that cannot do this size; the message says what it could do."""
-
-
-# name -> (function, what it works on). "images" are pictures, "pixels" their flattened pixels, "features" as well the
-# columns of every feature matrix.
-METHODS = {
-    "majority class": (_majority, "pixels"),
-    "KNN": (_knn, "pixels"),
-    "linear L2-SVM": (_linear_svm, "features"),
-    "RBF SVM, C = 1e-4": (_rbf_svm, "features"),
-    "RBF SVM, C chosen": (_rbf_svm_tuned, "features"),
-    "SGD, squared hinge": (_sgd, "features"),
-    "small CNN": (_cnn, "images"),
-    "discriminator, with labels": (_labelled, "images"),
-}
-
-
-def available_methods():
-    """Names of the methods."""
-    return list(METHODS)
 
 
 def draw_per_class(labels, n, seed=0):
@@ -208,7 +20,11 @@ def draw_per_class(labels, n, seed=0):
 
     ValueError where a class has fewer than n.
     """
+    if not isinstance(n, Integral) or n < 1:
+        raise ValueError(f"n is {n!r}; it must be a whole number of images a class, at least 1")
     labels = np.asarray(labels)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise ValueError(f"labels must be whole numbers, one an image; these are {labels.dtype} of shape {labels.shape}")
     stream, chosen = rng(seed, f"draw of {n} a class"), []
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
@@ -248,23 +64,25 @@ def classification_table(train, test, *, features=None, network=None, methods=No
     -------
     list of dict
         One row a method, input and size with `method`, `input`, `per_class`, `train_images`, `error` and `accuracy`
-        (fractions, mean over the draws), `spread` (standard deviation over the draws, None for one),
+        (fractions, mean over the draws), `accuracies` (of each draw; the same draws in every row, so that two rows
+        may be compared draw by draw), `spread` (standard deviation over the draws, None for one),
         `classes_predicted` (distinct classes among the answers, the fewest over the draws), `classes`, `confusion`
         (true class, answer: counts, summed over the draws), `seconds` (mean), `peak_memory_mb` (largest of the
         whole process, None where the system does not tell), and `note` where a method was not run.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Images without labels or of one class, features of other images or with NaN, or an argument that is none of
+        the above; the sentence names it.
     """
+    features = {} if features is None else features
+    chosen = methods
+    if methods is None:
+        chosen = [name for name in METHODS if network is not None or name != WITH_LABELS]
     _check_labels(train, test)
-    features = features or {}
-    for name, (for_train, for_test) in features.items():
-        if (len(for_train), len(for_test)) != (len(train), len(test)):
-            raise ValueError(f"features {name!r} have {len(for_train)} and {len(for_test)} rows for {len(train)} "
-                             f"training and {len(test)} test images; extract them from these images")  # fmt: skip
-    chosen = methods or [name for name in METHODS if network is not None or METHODS[name][0] is not _labelled]
-    unknown = [name for name in chosen if name not in METHODS]
-    if unknown:
-        raise ValueError(f"methods {unknown} are not known; the known ones are {available_methods()}")
-    if network is None and "discriminator, with labels" in chosen:
-        raise ValueError("'discriminator, with labels' needs network=..., the discriminator whose shape it takes")
+    _check_features(features, train, test)
+    _check_request(chosen, network, per_class, draws, train)
 
     labels, truth = train.labels.numpy(), test.labels.numpy()
     classes = len(train.classes)
@@ -291,7 +109,11 @@ def classification_table(train, test, *, features=None, network=None, methods=No
 
 
 def _check_labels(train, test):
-    for images in (train, test):
+    for argument, images in (("train", train), ("test", test)):
+        if not isinstance(images, ImageSet):
+            raise TypeError(f"{argument} is of type {type(images).__name__}; give an ImageSet, as load_images returns it")
+        if not len(images):
+            raise ValueError(f"{argument} holds no images")
         if images.labels is None:
             raise ValueError(f"{images.name!r} has no labels, and a classification table needs them; give a tree "
                              "root/<split>/<class>/* or another data set")  # fmt: skip
@@ -304,6 +126,55 @@ def _check_labels(train, test):
         raise ValueError(f"the classes of training and test images differ: {train.classes} and {test.classes}")
 
 
+def _check_features(features, train, test):
+    wanted = "features must be a dict: name -> (matrix of the training images, matrix of the test images)"
+    if not isinstance(features, dict):
+        raise TypeError(f"{wanted}; this is of type {type(features).__name__}")
+    for name, pair in features.items():
+        if name == "pixels":
+            raise ValueError("features have the name 'pixels', which the table gives to the pixels; choose another")
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or any(getattr(m, "ndim", 0) != 2 for m in pair):
+            raise TypeError(f"{wanted}; {name!r} is not a pair of matrices with rows and columns")
+        (rows, columns), (test_rows, test_columns) = (matrix.shape for matrix in pair)
+        if (rows, test_rows) != (len(train), len(test)):
+            raise ValueError(f"features {name!r} have {rows} and {test_rows} rows for {len(train)} "
+                             f"training and {len(test)} test images; extract them from these images")  # fmt: skip
+        if columns != test_columns:
+            raise ValueError(f"features {name!r} have {columns} columns for the training images and {test_columns} for "
+                             "the test images; extract both with the same network and recipe")  # fmt: skip
+        for part, matrix in zip(("training", "test"), pair):
+            for start in range(0, len(matrix), BLOCK):
+                wrong = np.argwhere(~np.isfinite(np.asarray(matrix[start : start + BLOCK])))
+                if len(wrong):
+                    row, column = wrong[0]
+                    raise ValueError(f"features {name!r} hold NaN or infinity, first in row {start + row}, column "
+                                     f"{column} of the {part} images")  # fmt: skip
+
+
+def _check_request(methods, network, per_class, draws, train):
+    if isinstance(methods, str) or not methods:
+        raise TypeError(f"methods is {methods!r}; give a list, such as ['KNN', 'linear L2-SVM']")
+    unknown = [name for name in methods if name not in METHODS]
+    if unknown:
+        raise ValueError(f"methods {unknown} are not known; the known ones are {available_methods()}")
+    if network is None and WITH_LABELS in methods:
+        raise ValueError(f"{WITH_LABELS!r} needs network=..., the discriminator whose shape it takes")
+    if network is not None:
+        shape = tuple(getattr(network, name, None) for name in ("channels", "image_size"))
+        if not isinstance(network, Discriminator) or shape != (train.channels, train.size):
+            raise ValueError(f"network is {type(network).__name__} of (channels, pixels) {shape}; it must be a Discriminator of "
+                             f"{(train.channels, train.size)}, as the images are")  # fmt: skip
+    if not isinstance(per_class, (tuple, list)) or not per_class:
+        raise TypeError(f"per_class is {per_class!r}; give a tuple of sizes, such as ('all', 20)")
+    for size in per_class:
+        if size != "all" and not (isinstance(size, Integral) and size > 0):
+            raise ValueError(f"per_class holds {size!r}; a size is 'all' or a number of images a class, at least 1")
+        if size != "all":
+            draw_per_class(train.labels, size)  # raises where a class has fewer, before anything is trained
+    if not isinstance(draws, Integral) or draws < 1:
+        raise ValueError(f"draws is {draws!r}; it must be a whole number of at least 1")
+
+
 def _matrices(train, test, features, source, rows):
     """The training rows at some positions (None: all, without a copy) and the test rows of an input."""
     if source == "pixels":
@@ -312,8 +183,8 @@ def _matrices(train, test, features, source, rows):
     else:
         ours, theirs = features[source]
         ours = ours if rows is None else ours[rows]
-    training = _Rows(ours)
-    return training, _Rows(theirs, training)
+    training = Rows(ours)
+    return training, Rows(theirs, training)
 
 
 def _try(function, given, labels, truth, classes, seed, *extra):
@@ -335,11 +206,11 @@ def _row(cell, tries, classes):
     row = {"method": method, "input": source, "per_class": size, "train_images": tries[0]["train_images"],
            "classes": classes}  # fmt: skip
     if "note" in tries[0]:
-        nothing = ("error", "accuracy", "spread", "classes_predicted", "confusion", "seconds", "peak_memory_mb")
+        nothing = ("error", "accuracy", "accuracies", "spread", "classes_predicted", "confusion", "seconds", "peak_memory_mb")
         return {**row, **dict.fromkeys(nothing), "note": tries[0]["note"]}
     accuracies = [attempt["accuracy"] for attempt in tries]
     return {**row, "error": 1 - float(np.mean(accuracies)), "accuracy": float(np.mean(accuracies)),
-            "spread": float(np.std(accuracies, ddof=1)) if len(tries) > 1 else None,
+            "accuracies": accuracies, "spread": float(np.std(accuracies, ddof=1)) if len(tries) > 1 else None,
             "classes_predicted": min(attempt["classes_predicted"] for attempt in tries),
             "confusion": sum(attempt["confusion"] for attempt in tries).tolist(),
             "seconds": float(np.mean([attempt["seconds"] for attempt in tries])),

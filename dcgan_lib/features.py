@@ -7,6 +7,7 @@ flattened and put side by side: one row of numbers an image.
 import os
 import shutil
 from contextlib import contextmanager, suppress
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from torch.nn.functional import adaptive_max_pool2d, max_pool2d
 from tqdm import tqdm
 
+from dcgan_lib.models import Discriminator
 from dcgan_lib.step import to_float
 
 # name -> function from the list of the blocks' outputs, each (N, maps, height, width), to the list of kept maps
@@ -60,7 +62,7 @@ def available_recipes(discriminator=None):
 
 
 def _recipe(name):
-    if name not in RECIPES:
+    if not isinstance(name, str) or name not in RECIPES:
         raise ValueError(f"recipe is {name!r}; the known ones are {', '.join(RECIPES)}")
     return RECIPES[name]
 
@@ -136,7 +138,7 @@ def extract_features(discriminator, images, recipe, *, mirror=False, file=None, 
     MemoryError, OSError
         The matrix does not fit into the memory, or onto the disk.
     """
-    pixels = getattr(images, "images", images)
+    pixels = _check(discriminator, images, batch_size)
     expected = (discriminator.channels, discriminator.image_size, discriminator.image_size)
     if tuple(pixels.shape[1:]) != expected:
         raise ValueError(f"images have shape {tuple(pixels.shape)}; this discriminator was made for "
@@ -155,6 +157,18 @@ def extract_features(discriminator, images, recipe, *, mirror=False, file=None, 
     return np.load(file, mmap_mode="c")
 
 
+def _check(discriminator, images, batch_size):
+    """The pixels of images that a discriminator is asked about."""
+    if not isinstance(discriminator, Discriminator):
+        raise TypeError(f"the first argument is of type {type(discriminator).__name__}; it must be a Discriminator")
+    pixels = getattr(images, "images", images)
+    if not isinstance(pixels, torch.Tensor):
+        raise TypeError(f"images are of type {type(pixels).__name__}; give an ImageSet, or a Tensor of its pixels")
+    if not isinstance(batch_size, Integral) or batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size!r}; it must be a whole number of at least 1")
+    return pixels
+
+
 def _in_memory(shape, dtype):
     try:
         return np.empty(shape, dtype)
@@ -167,6 +181,8 @@ def _in_memory(shape, dtype):
 @contextmanager
 def _on_disk(path, shape, dtype):
     """A matrix mapped from a new file, which takes its place when it is whole."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; give the name of a file in it, such as {path / 'features.npy'}")
     need, part = int(np.prod(shape)) * np.dtype(dtype).itemsize, path.with_name(f".{path.name}.{os.getpid()}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(path.parent).free
@@ -218,7 +234,7 @@ def recalibrate_batchnorm(discriminator, images, *, batch_size=256):
     batch_size : int
         Statistics are of whole batches of this size, or of all images where there are fewer; the mean of them counts.
     """
-    pixels = getattr(images, "images", images)
+    pixels = _check(discriminator, images, batch_size)
     device, was_training = next(discriminator.parameters()).device, discriminator.training
     norms = [module for module in discriminator.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]

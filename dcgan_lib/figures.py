@@ -162,6 +162,7 @@ def confusion_picture(confusion, classes):
     shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
     figure, axes = _subplots(1, 1, figsize=(5.2, 4.2), squeeze=False)
     axis = axes[0, 0]
+    axis.grid(False)  # its lines would cut the fields
     picture = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     if len(classes) <= 20:
         axis.set_xticks(range(len(classes)), classes, rotation=45, ha="right", fontsize=8)

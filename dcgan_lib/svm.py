@@ -9,6 +9,7 @@ one with as many features as there are images.
 """
 
 import warnings
+from collections.abc import Sequence
 from contextlib import contextmanager
 from numbers import Real
 
@@ -18,7 +19,7 @@ from scipy.optimize import minimize
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import assert_all_finite, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 from torch.nn.functional import linear
 from tqdm import tqdm
@@ -92,14 +93,18 @@ class L2SVM(ClassifierMixin, BaseEstimator):
 
         A float32 or float16 matrix is read where it lies, a memory-mapped one as well.
         """
-        Cs = [self.C] if isinstance(self.C, Real) else sorted(self.C)
-        if not Cs or not all(C > 0 for C in Cs):
-            raise ValueError(f"C is {self.C!r}; it must be larger than 0")
+        Cs = list(self.C) if isinstance(self.C, (Sequence, np.ndarray)) else [self.C]
+        if not Cs or not all(isinstance(C, Real) and 0 < C < np.inf for C in Cs):
+            raise ValueError(f"C is {self.C!r}; it must be a number larger than 0, or several")
+        for name, least in (("tol", 0), ("max_iter", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, Real) or not value >= least:
+                raise ValueError(f"{name} is {value!r}; it must be a number of at least {least}")
         X, y = validate_data(self, X, y, dtype=KEPT, ensure_all_finite=False)
         check_classification_targets(y)
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
-            raise ValueError(f"the labels hold one class only ({self.classes_[0]!r}); a classifier needs two")
+            raise ValueError(f"the labels hold one class only ({self.classes_.tolist()[0]!r}); a classifier needs two")
         positive = self.classes_[1:] if len(self.classes_) == 2 else self.classes_
         signs = torch.from_numpy(2 * (y == positive[:, None]) - 1).float()
 
@@ -113,11 +118,11 @@ class L2SVM(ClassifierMixin, BaseEstimator):
             if len(X) < X.shape[1]:
                 whole = matrix.whole()
                 Z, back = turned(whole)
-                found = self._along(Cs, _Matrix(Z.numpy(), self.device), signs)
+                found = self._along(sorted(Cs), _Matrix(Z.numpy(), self.device), signs)
                 found = torch.cat([(back(found[:, :-1]) @ whole).double(), found[:, -1:]], dim=1)
             else:
                 with _bf16_products(self.standardize):
-                    found = self._along(Cs, matrix, signs)
+                    found = self._along(sorted(Cs), matrix, signs)
         w = found[:, :-1] / deviation
         self.coef_ = w.float().numpy()
         self.intercept_ = (found[:, -1] - w @ mean).float().numpy()
@@ -181,7 +186,9 @@ class L2SVM(ClassifierMixin, BaseEstimator):
         X = validate_data(self, X, dtype=KEPT, reset=False, ensure_all_finite=False)
         w, b = (torch.from_numpy(x) for x in (self.coef_, self.intercept_))
         scores = _Matrix(X, self.device).scores(w, b).numpy()
-        assert_all_finite(scores, input_name="X")
+        if not np.isfinite(scores).all():
+            row = np.argwhere(~np.isfinite(scores))[0][0]
+            raise ValueError(f"X holds NaN or infinity in row {row}, or numbers too large to be added")
         return scores.ravel() if len(self.classes_) == 2 else scores
 
     def predict(self, X):
@@ -269,8 +276,9 @@ class _Matrix:
             here, pivot = len(block), block[0].clone()
             apart = block - pivot  # small numbers, whose float32 sums are good
             centre = apart.mean(0)
-            if not centre.isfinite().all():  # seldom, so that the exact look costs nothing
-                assert_all_finite(block.cpu().numpy(), input_name="X", estimator_name="L2SVM")
+            if not centre.isfinite().all() and not block.isfinite().all():  # the exact look is seldom
+                row, column = (~block.isfinite()).nonzero()[0].tolist()
+                raise ValueError(f"X holds NaN or infinity, first in row {total + row}, column {column}")
             spread = (apart - centre).square_().sum(0).double().cpu()
             centre = centre.double().cpu() + pivot.double().cpu()
             step = centre - mean

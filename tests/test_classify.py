@@ -4,7 +4,8 @@ from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.preprocessing import StandardScaler
 
 from dcgan_lib import Discriminator, ImageSet, available_methods, classification_table, draw_per_class
-from dcgan_lib.classify import _matrices, _rbf_kernel
+from dcgan_lib.classify import _matrices
+from dcgan_lib.methods import _rbf_kernel
 
 NETWORKS = ["small CNN", "discriminator, with labels"]
 FAST = [m for m in available_methods() if m not in NETWORKS]
@@ -97,12 +98,66 @@ def test_draws_are_even_and_repeatable():
     assert not np.array_equal(drawn, draw_per_class(labels, 15, seed=2))
     with pytest.raises(ValueError, match="class 1 has 20 images, fewer than 21"):
         draw_per_class(labels, 21)
+    for n in (0, -1, "all", 2.5):
+        with pytest.raises(ValueError, match="n is .*; it must be a whole number of images a class"):
+            draw_per_class(labels, n)
+    for wrong in (np.eye(3, dtype=int), labels / 2, None):
+        with pytest.raises(ValueError, match="labels must be whole numbers, one an image; these are"):
+            draw_per_class(wrong, 1)
 
 
 def test_a_size_that_the_kernel_matrix_cannot_do_is_told(pair, monkeypatch):
-    monkeypatch.setattr("dcgan_lib.classify.RBF_LIMIT", 100)
+    monkeypatch.setattr("dcgan_lib.methods.RBF_LIMIT", 100)
     row = classification_table(*pair, methods=["RBF SVM, C = 1e-4"], progress=False)[0]
     assert row["accuracy"] is None and "240 training images" in row["note"] and "100" in row["note"]
+
+
+def test_rows_share_their_draws(pair):
+    """The same features under two names have the same accuracy in every draw."""
+    matrices = tuple(s.images[:, :, ::8, ::8].flatten(1).numpy() for s in pair)
+    rows = classification_table(*pair, features={"a": matrices, "b": matrices}, methods=["SGD, squared hinge"],
+                                per_class=("all", 3), draws=3, progress=False)  # fmt: skip
+    by = {(row["input"], row["per_class"]): row for row in rows}
+    for size, draws in (("all", 1), (3, 3)):
+        assert by["a", size]["accuracies"] == by["b", size]["accuracies"] and len(by["a", size]["accuracies"]) == draws
+        assert by["a", size]["accuracy"] == pytest.approx(np.mean(by["a", size]["accuracies"]))
+
+
+WIDE = [np.zeros((240, 2), np.float32), np.zeros((80, 2), np.float32)]
+HOLED = [np.zeros((240, 2), np.float16), np.zeros((80, 2), np.float16)]
+HOLED[1][7, 1] = np.nan
+
+
+@pytest.mark.parametrize(
+    "given, error, sentence",
+    [
+        ({"train": ([1], [2])}, TypeError, "train is of type tuple; give an ImageSet"),
+        ({"test": np.zeros(3)}, TypeError, "test is of type ndarray; give an ImageSet"),
+        ({"features": WIDE}, TypeError, "features must be a dict.*this is of type list"),
+        ({"features": {"D": WIDE[0]}}, TypeError, "features must be a dict.*'D' is not a pair of matrices"),
+        ({"features": {"D": [*WIDE, WIDE[0]]}}, TypeError, "'D' is not a pair of matrices"),
+        ({"features": {"D": [WIDE[0][0], WIDE[1][0]]}}, TypeError, "'D' is not a pair of matrices"),
+        ({"features": {"pixels": WIDE}}, ValueError, "the name 'pixels'"),
+        ({"features": {"D": [WIDE[0], WIDE[1][:, :1]]}}, ValueError, "'D' have 2 columns.*1 for the test images"),
+        ({"features": {"D": HOLED}}, ValueError, "'D' hold NaN or infinity, first in row 7, column 1 of the test images"),
+        ({"methods": "KNN"}, TypeError, "methods is 'KNN'; give a list, such as"),
+        ({"methods": []}, TypeError, r"methods is \[\]; give a list"),
+        ({"network": "x"}, ValueError, r"network is str .*it must be a Discriminator of \(1, 32\)"),
+        ({"network": Discriminator(64, 1, 8)}, ValueError, r"\(1, 64\); it must be a Discriminator of \(1, 32\)"),
+        ({"per_class": 20}, TypeError, "per_class is 20; give a tuple of sizes"),
+        ({"per_class": "all"}, TypeError, "per_class is 'all'; give a tuple"),
+        ({"per_class": ()}, TypeError, "per_class is .*; give a tuple"),
+        ({"per_class": ("all", 500)}, ValueError, "class 0 has 60 images, fewer than 500"),
+        ({"per_class": (0,)}, ValueError, "per_class holds 0; a size is 'all' or a number of images a class"),
+        ({"per_class": ("few",)}, ValueError, "per_class holds 'few'"),
+        ({"draws": 0}, ValueError, "draws is 0; it must be a whole number of at least 1"),
+        ({"draws": 2.5}, ValueError, "draws is 2.5"),
+    ],
+)
+def test_a_bad_argument_is_named(pair, given, error, sentence):
+    arguments = {"train": pair[0], "test": pair[1], "progress": False, **given}
+    with pytest.raises(error, match=sentence):
+        classification_table(arguments.pop("train"), arguments.pop("test"), **arguments)
 
 
 def test_bad_input(pair, make_images):

@@ -134,6 +134,23 @@ def test_bad_input(make_images):
         extract_features(discriminator, make_images(), "grid")
     with pytest.raises(TypeError, match="uint8"):
         extract_features(discriminator, torch.zeros(2, 1, 64, 64), "grid")
+    images = make_images(size=64)
+    with pytest.raises(ValueError, match=r"recipe is \['grid'\]; the known ones"):
+        extract_features(discriminator, images, ["grid"])
+    for function, rest in ((extract_features, ("grid",)), (recalibrate_batchnorm, ())):
+        for size in (0, -1, 2.5):
+            with pytest.raises(ValueError, match=f"batch_size is {size}; it must be a whole number of at least 1"):
+                function(discriminator, images, *rest, batch_size=size)
+        with pytest.raises(TypeError, match="the first argument is of type ImageSet; it must be a Discriminator"):
+            function(images, discriminator, *rest)
+        with pytest.raises(TypeError, match="images are of type ndarray; give an ImageSet, or a Tensor"):
+            function(discriminator, images.images.numpy(), *rest)
+
+
+def test_a_folder_is_no_file(make_images, tmp_path):
+    with pytest.raises(IsADirectoryError, match="is a folder; give the name of a file in it"):
+        extract_features(Discriminator(32, 1, width=8), make_images(10), "last", file=tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_recalibrated_statistics_are_those_of_the_real_images(make_images):

@@ -172,10 +172,18 @@ def test_a_fit_that_is_not_finished_is_told(capsys):
 
 def test_bad_input():
     X = np.zeros((4, 2), np.float32)
-    with pytest.raises(ValueError, match="one class only"):
+    with pytest.raises(ValueError, match=r"one class only \(1\)"):
         L2SVM().fit(X, [1, 1, 1, 1])
-    for C in (0, (), (0.1, -1)):
+    for C in (0, (), (0.1, -1), "1", ("a", 1), None, float("inf"), float("nan")):
         with pytest.raises(ValueError, match="larger than 0"):
             L2SVM(C=C).fit(X, [0, 1, 0, 1])
-    with pytest.raises(ValueError, match="NaN"):
-        L2SVM().fit(X + np.nan, [0, 1, 0, 1])
+    with pytest.raises(ValueError, match="tol is -1; it must be a number of at least 0"):
+        L2SVM(tol=-1).fit(X, [0, 1, 0, 1])
+    with pytest.raises(ValueError, match="max_iter is 0; it must be a number of at least 1"):
+        L2SVM(max_iter=0).fit(X, [0, 1, 0, 1])
+    holed = X.copy()
+    holed[2, 1] = np.inf
+    with pytest.raises(ValueError, match="X holds NaN or infinity, first in row 2, column 1"):
+        L2SVM().fit(holed, [0, 1, 0, 1])
+    with pytest.raises(ValueError, match="X holds NaN or infinity in row 2"):
+        L2SVM().fit(X, [0, 1, 0, 1]).predict(holed)
