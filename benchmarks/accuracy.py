@@ -35,7 +35,7 @@ def questions(base, longer):
     rows += [("mirror images", "not averaged", base, BASE | {"mirror": False})]
     rows += [("scaling", "none", base, BASE | {"standardize": False})]
     rows += [("BatchNorm", "re-estimated on real images", base, BASE | {"recalibrate": True})]
-    rows += [("recipe", name, base, BASE | {"recipe": name}) for name in ("last", "maxpool", "maps")]
+    rows += [("recipe", name, base, BASE | {"recipe": name}) for name in ("last", "maxpool", "maps", "overlap")]
     for seed in SEEDS:
         four, five = replace(base, seed=seed), replace(base, seed=seed, kernel_size=5)
         if seed:
@@ -43,7 +43,8 @@ def questions(base, longer):
         rows += [("kernel", 5, five, BASE), ("untrained, kernel 5", seed, five, BASE | {"trained": False})]
     rows += [("width", base.width // 2, replace(base, width=base.width // 2), BASE)]
     rows += [("epochs", longer, replace(base, epochs=longer, seed=seed), BASE) for seed in SEEDS]
-    rows += [("epochs and recipe", f"{longer}, maxpool", replace(base, epochs=longer), BASE | {"recipe": "maxpool"})]
+    rows += [("epochs and recipe", f"{longer}, overlap", replace(base, epochs=longer, seed=seed), BASE | {"recipe": "overlap"})
+             for seed in SEEDS]  # fmt: skip
     rows += [("training images", "mirrored at random", replace(base, flip=True), BASE)]
     return rows
 

@@ -29,6 +29,8 @@ RECIPES = {
     "maxpool": lambda maps: [max_pool2d(m, 4, stride=2, padding=1) for m in maps[:3]],
     # The other way to 28,672: the three blocks of a 32-pixel discriminator, not pooled at all.
     "maps": lambda maps: maps,
+    # Ours: windows that overlap, as in singh, where maps are large, and the last block whole, as in procedure 2.
+    "overlap": lambda maps: [*(max_pool2d(m, 4, stride=2) for m in maps[:-1]), maps[-1]],
     # The program of Radford et al. for SVHN: 7,168 numbers, of a 32-pixel discriminator whose BatchNorm has been
     # re-estimated on real images (`recalibrate_batchnorm`).
     "radford-svhn": lambda maps: pooled_to_4(maps, 3),

@@ -10,6 +10,7 @@ from dcgan_lib.features import _features, block_maps
 
 GOLDEN = {
     "grid": "7b20a97a3a36edec", "last": "3972aaa95a26e3e1", "maxpool": "93cf263dda774808", "maps": "a2ecce0769a1359f",
+    "overlap": "20c6eba071475790",
     "radford-svhn": "7b20a97a3a36edec", "radford-cifar10": "ea100f1d90a88c23",
 }  # fmt: skip
 
@@ -17,6 +18,7 @@ GOLDEN = {
 @pytest.mark.parametrize("recipe,image_size,size", [
     ("grid", 64, 15_360), ("last", 64, 8_192), ("maxpool", 64, 28_672), ("maps", 32, 28_672),
     ("last", 32, 4_096), ("maxpool", 32, 7_168), ("grid", 32, 7_168), ("radford-svhn", 32, 7_168),
+    ("overlap", 32, 8_384), ("overlap", 64, 31_168),
 ])  # fmt: skip
 @pytest.mark.parametrize("kernel_size", [4, 5])
 def test_the_papers_sizes(recipe, image_size, size, kernel_size):
@@ -81,6 +83,7 @@ def test_recipes_by_hand(make_images):
     close("last", maps[-1:])
     close("grid", [pooled(m, m.shape[1] // 4, m.shape[1] // 4, 0) for m in maps])
     close("maxpool", [pooled(m, 4, 2, 1) for m in maps])
+    close("overlap", [*(pooled(m, 4, 2, 0) for m in maps[:-1]), maps[-1]])
     close("radford-svhn", [pooled(m, k, k, 0) for m, k in zip(maps, (4, 2, 1))])
 
 
@@ -128,7 +131,7 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_written(make_images
 
 def test_bad_input(make_images):
     discriminator = Discriminator(64, 1, width=8)
-    with pytest.raises(ValueError, match="recipe is 'gird'.*grid, last, maxpool, maps, radford"):
+    with pytest.raises(ValueError, match="recipe is 'gird'.*grid, last, maxpool, maps, overlap, radford"):
         feature_size(discriminator, "gird")
     with pytest.raises(ValueError, match=r"\(96, 1, 32, 32\).*\(N, 1, 64, 64\)"):
         extract_features(discriminator, make_images(), "grid")
