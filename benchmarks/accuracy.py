@@ -8,7 +8,7 @@ command goes on where it was stopped, in the middle of a training as well.
 """
 
 import argparse
-from copy import deepcopy
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -49,11 +49,25 @@ def questions(base, longer):
     return rows
 
 
+def trained(config, train_images, runs):
+    """The discriminator after so many epochs; it goes on from a copy of a shorter run, so that both remain."""
+
+    def folder(epochs):
+        names = [f"{key}={getattr(config, key)}" for key in ("width", "kernel_size", "flip", "seed")]
+        return runs / "-".join([*names, f"epochs={epochs}"])
+
+    here = folder(config.epochs)
+    shorter = [epochs for epochs in range(1, config.epochs) if (folder(epochs) / "weights.pt").exists()]
+    if shorter and not here.exists():
+        part = here.with_name(f"{here.name}.part")  # a copy that was interrupted is not taken for a run
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(folder(shorter[-1]), part).rename(here)
+    return train(train_images, config, here).discriminator
+
+
 def measure(config, how, train_images, test, runs):
     """Accuracy with all labels and with a few for one configuration."""
-    folder = runs / "-".join(f"{key}={getattr(config, key)}" for key in ("width", "kernel_size", "flip", "seed"))
-    network = train(train_images, config, folder).discriminator if how["trained"] else config.networks()[1]
-    network = deepcopy(network)
+    network = trained(config, train_images, runs) if how["trained"] else config.networks()[1]
     if how["recalibrate"]:
         recalibrate_batchnorm(network, train_images)
     with TemporaryDirectory(dir=runs) as files:
