@@ -96,6 +96,7 @@ class L2SVM(ClassifierMixin, BaseEstimator):
         Cs = list(self.C) if isinstance(self.C, (Sequence, np.ndarray)) else [self.C]
         if not Cs or not all(isinstance(C, Real) and 0 < C < np.inf for C in Cs):
             raise ValueError(f"C is {self.C!r}; it must be a number larger than 0, or several")
+        Cs = sorted(Cs)
         for name, least in (("tol", 0), ("max_iter", 1)):
             value = getattr(self, name)
             if not isinstance(value, Real) or not value >= least:
@@ -118,11 +119,11 @@ class L2SVM(ClassifierMixin, BaseEstimator):
             if len(X) < X.shape[1]:
                 whole = matrix.whole()
                 Z, back = turned(whole)
-                found = self._along(sorted(Cs), _Matrix(Z.numpy(), self.device), signs)
+                found = self._along(Cs, _Matrix(Z.numpy(), self.device), signs)
                 found = torch.cat([(back(found[:, :-1]) @ whole).double(), found[:, -1:]], dim=1)
             else:
                 with _bf16_products(self.standardize):
-                    found = self._along(sorted(Cs), matrix, signs)
+                    found = self._along(Cs, matrix, signs)
         w = found[:, :-1] / deviation
         self.coef_ = w.float().numpy()
         self.intercept_ = (found[:, -1] - w @ mean).float().numpy()
