@@ -82,7 +82,7 @@ def classification_table(train, test, *, features=None, network=None, methods=No
         chosen = [name for name in METHODS if network is not None or name != WITH_LABELS]
     _check_labels(train, test)
     _check_features(features, train, test)
-    _check_request(chosen, network, per_class, draws, train)
+    _check_request(chosen, network, per_class, draws, seed, train)
 
     labels, truth = train.labels.numpy(), test.labels.numpy()
     classes = len(train.classes)
@@ -135,6 +135,8 @@ def _check_features(features, train, test):
             raise ValueError("features have the name 'pixels', which the table gives to the pixels; choose another")
         if not isinstance(pair, (tuple, list)) or len(pair) != 2 or any(getattr(m, "ndim", 0) != 2 for m in pair):
             raise TypeError(f"{wanted}; {name!r} is not a pair of matrices with rows and columns")
+        if any(matrix.dtype.kind not in "iuf" for matrix in pair):
+            raise TypeError(f"features {name!r} are {' and '.join(str(matrix.dtype) for matrix in pair)}; give numbers")
         (rows, columns), (test_rows, test_columns) = (matrix.shape for matrix in pair)
         if (rows, test_rows) != (len(train), len(test)):
             raise ValueError(f"features {name!r} have {rows} and {test_rows} rows for {len(train)} "
@@ -151,7 +153,7 @@ def _check_features(features, train, test):
                                      f"{column} of the {part} images")  # fmt: skip
 
 
-def _check_request(methods, network, per_class, draws, train):
+def _check_request(methods, network, per_class, draws, seed, train):
     if isinstance(methods, str) or not methods:
         raise TypeError(f"methods is {methods!r}; give a list, such as ['KNN', 'linear L2-SVM']")
     unknown = [name for name in methods if name not in METHODS]
@@ -173,6 +175,8 @@ def _check_request(methods, network, per_class, draws, train):
             draw_per_class(train.labels, size)  # raises where a class has fewer, before anything is trained
     if not isinstance(draws, Integral) or draws < 1:
         raise ValueError(f"draws is {draws!r}; it must be a whole number of at least 1")
+    if not isinstance(seed, Integral):
+        raise TypeError(f"seed is {seed!r}; it must be a whole number")
 
 
 def _matrices(train, test, features, source, rows):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn.functional import adaptive_max_pool2d, max_pool2d
+from torch.nn.functional import adaptive_max_pool2d, max_pool2d, pad
 from tqdm import tqdm
 
 from dcgan_lib.models import Discriminator
@@ -103,8 +103,8 @@ def feature_size(discriminator, recipe):
 
 
 @torch.no_grad()
-def extract_features(discriminator, images, recipe, *, mirror=False, file=None, dtype="float32", batch_size=256,
-                     progress=True):  # fmt: skip
+def extract_features(discriminator, images, recipe, *, mirror=False, shift=0, file=None, dtype="float32",
+                     batch_size=256, progress=True):  # fmt: skip
     """Feature matrix of a set of images.
 
     BatchNorm is in evaluation mode, so that a row depends on its own image alone.
@@ -118,6 +118,9 @@ def extract_features(discriminator, images, recipe, *, mirror=False, file=None, 
         One of `available_recipes()`.
     mirror : bool
         Give the mean of an image's features and of its mirror image's: a classifier then answers the same for both.
+    shift : int
+        Give the mean over nine places of the image as well: where it is, and moved by so many pixels to the left or
+        the right, up or down, or both. What enters at an edge is the reflection of what is there. 0: where it is.
     file : path, optional
         Write the matrix to this .npy file as it is made, and return it mapped from there: for matrices larger than
         the memory. What was there before is replaced when all is written.
@@ -147,15 +150,18 @@ def extract_features(discriminator, images, recipe, *, mirror=False, file=None, 
                          f"(N, {', '.join(map(str, expected))})")  # fmt: skip
     if pixels.dtype != torch.uint8:
         raise TypeError(f"images are {pixels.dtype}; give the uint8 pixels, they are scaled here")
+    if not isinstance(shift, Integral) or not 0 <= shift < discriminator.image_size:
+        raise ValueError(f"shift is {shift!r}; it must be a whole number of pixels, 0 to {discriminator.image_size - 1}")
     if dtype not in ("float32", "float16"):
         raise ValueError(f"dtype is {dtype!r}; choose 'float32' or 'float16'")
     shape = len(pixels), feature_size(discriminator, recipe)
+    asked = recipe, mirror, shift, batch_size, progress
     if file is None:
         matrix = _in_memory(shape, dtype)
-        _fill(matrix, discriminator, pixels, recipe, mirror, batch_size, progress)
+        _fill(matrix, discriminator, pixels, *asked)
         return matrix
     with _on_disk(Path(file), shape, dtype) as matrix:
-        _fill(matrix, discriminator, pixels, recipe, mirror, batch_size, progress)
+        _fill(matrix, discriminator, pixels, *asked)
     return np.load(file, mmap_mode="c")
 
 
@@ -200,7 +206,20 @@ def _on_disk(path, shape, dtype):
         part.unlink(missing_ok=True)
 
 
-def _fill(matrix, discriminator, pixels, recipe, mirror, batch_size, progress):
+def _views(images, mirror, shift):
+    """The images that a row of features is the mean over."""
+    side, moves = images.shape[-1], (0,)
+    if shift:
+        images, moves = pad(images, [shift] * 4, mode="reflect"), (0, shift, 2 * shift)
+    for down in moves:
+        for right in moves:
+            view = images[:, :, down : down + side, right : right + side]
+            yield view
+            if mirror:
+                yield view.flip(3)
+
+
+def _fill(matrix, discriminator, pixels, recipe, mirror, shift, batch_size, progress):
     device, was_training = next(discriminator.parameters()).device, discriminator.training
     discriminator.eval()
     try:
@@ -208,10 +227,11 @@ def _fill(matrix, discriminator, pixels, recipe, mirror, batch_size, progress):
         with bar:
             for start in range(0, len(pixels), batch_size):
                 batch = to_float(pixels[start : start + batch_size].to(device))
-                batch = batch.contiguous(memory_format=torch.channels_last)
-                rows = _features(discriminator, recipe, batch)
-                if mirror:
-                    rows = (rows + _features(discriminator, recipe, batch.flip(3))) / 2
+                total, count = 0, 0
+                for view in _views(batch, mirror, shift):
+                    view = view.contiguous(memory_format=torch.channels_last)
+                    total, count = total + _features(discriminator, recipe, view), count + 1
+                rows = total / count
                 if not rows.sum().isfinite() and not rows.isfinite().all():
                     raise ValueError("the features are no numbers: the discriminator's weights are broken, or BatchNorm's "
                                      "statistics are; was its training stopped by NaN?")  # fmt: skip

@@ -190,3 +190,21 @@ def test_mirrored_images_have_the_same_features(make_images):
     both = [extract_features(network, pixels, "grid") for pixels in (images.images, mirrored)]
     np.testing.assert_allclose(ours, (both[0] + both[1]) / 2, rtol=1e-4, atol=1e-5)
     assert not np.allclose(both[0], both[1], atol=1e-3)
+
+
+def test_shifted_images_are_averaged(make_images):
+    images, network = make_images(8, channels=3).images, Discriminator(32, width=8)
+    wide = np.pad(images.numpy(), [(0, 0), (0, 0), (2, 2), (2, 2)], mode="reflect")
+    moved = [torch.from_numpy(wide[:, :, a : a + 32, b : b + 32].copy()) for a in (0, 2, 4) for b in (0, 2, 4)]
+    assert torch.equal(moved[4], images)
+    for mirror in (False, True):
+        by_hand = np.mean([extract_features(network, view, "overlap", mirror=mirror) for view in moved], axis=0)
+        ours = extract_features(network, images, "overlap", mirror=mirror, shift=2)
+        np.testing.assert_allclose(ours, by_hand, rtol=1e-4, atol=1e-5)
+    assert not np.allclose(ours, extract_features(network, images, "overlap", mirror=True), atol=1e-3)
+
+
+@pytest.mark.parametrize("shift", [-1, 32, 1.5, "2"])
+def test_a_shift_is_a_number_of_pixels_within_the_image(make_images, shift):
+    with pytest.raises(ValueError, match=f"shift is {shift!r}; it must be a whole number of pixels, 0 to 31"):
+        extract_features(Discriminator(32, 1, width=8), make_images(4), "last", shift=shift)
