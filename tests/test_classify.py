@@ -152,6 +152,8 @@ HOLED[1][7, 1] = np.nan
         ({"per_class": ("few",)}, ValueError, "per_class holds 'few'"),
         ({"draws": 0}, ValueError, "draws is 0; it must be a whole number of at least 1"),
         ({"draws": 2.5}, ValueError, "draws is 2.5"),
+        ({"seed": "a"}, TypeError, "seed is 'a'; it must be a whole number"),
+        ({"features": {"D": [m.astype(str) for m in WIDE]}}, TypeError, "features 'D' are <U32 and <U32; give numbers"),
     ],
 )
 def test_a_bad_argument_is_named(pair, given, error, sentence):
