@@ -20,11 +20,13 @@ from dcgan_lib import read_record, recalibrate_batchnorm, train, write_record
 from dcgan_lib.methods import C_GRID
 
 # How features are made of a network, and what the classifier does to them.
-BASE = {"trained": True, "recipe": "radford-svhn", "mirror": True, "recalibrate": False, "standardize": True}
+BASE = {"trained": True, "recipe": "radford-svhn", "mirror": True, "shift": 0, "recalibrate": False, "standardize": True}
+BEST = BASE | {"recipe": "overlap", "shift": 3}
 PER_CLASS, DRAWS = 400, 10
 ON_THE_WAY = (1, 2, 5)  # epochs after which the base is looked at while it is trained
 SEEDS = (0, 1)
 CENTROIDS = 1600  # of the k-means features
+GRID = (*C_GRID, 3e-3, 1e-2)  # of C: what needs no network has its best further up
 
 
 def questions(base, longer):
@@ -41,6 +43,12 @@ def questions(base, longer):
         if seed:
             rows += [("base", seed, four, BASE), ("untrained", seed, four, BASE | {"trained": False})]
         rows += [("kernel", 5, five, BASE), ("untrained, kernel 5", seed, five, BASE | {"trained": False})]
+    rows += [("places", f"nine, {shift} pixel{'s' * (shift > 1)} apart", base, BASE | {"shift": shift}) for shift in (3, 2, 1, 4)]
+    for seed in SEEDS:
+        for kernel in (4, 5):
+            config = replace(base, seed=seed, kernel_size=kernel)
+            rows += [("overlap and places", f"kernel {kernel}", config, BEST),
+                     ("overlap and places", f"kernel {kernel}, untrained", config, BEST | {"trained": False})]  # fmt: skip
     rows += [("width", base.width // 2, replace(base, width=base.width // 2), BASE)]
     rows += [("epochs", longer, replace(base, epochs=longer, seed=seed), BASE) for seed in SEEDS]
     rows += [("epochs and recipe", f"{longer}, overlap", replace(base, epochs=longer, seed=seed), BASE | {"recipe": "overlap"})
@@ -72,7 +80,7 @@ def measure(config, how, train_images, test, runs):
         recalibrate_batchnorm(network, train_images)
     with TemporaryDirectory(dir=runs) as files:
         matrices = [extract_features(network, images, how["recipe"], mirror=how["mirror"], dtype="float16",
-                                     file=Path(files) / f"{part}.npy")
+                                     shift=how["shift"], file=Path(files) / f"{part}.npy")
                     for part, images in (("train", train_images), ("test", test))]  # fmt: skip
         return scores(*matrices, train_images, test, how["standardize"])
 
@@ -81,7 +89,7 @@ def scores(X, X_test, train_images, test, standardize=True):
     """Two rows, for all labels and for a few: mean and spread over the draws, and what C was chosen on."""
     labels, truth, rows = train_images.labels.numpy(), test.labels.numpy(), []
     # Without standardisation a column's variance is not 1, and C is in its units.
-    grid = C_GRID if standardize else [C / float(np.var(X[::50], dtype=np.float64)) for C in C_GRID]
+    grid = GRID if standardize else [C / float(np.var(X[::50], dtype=np.float64)) for C in GRID]
     for per_class in ("all", PER_CLASS):
         tries = []
         for draw in range(1 if per_class == "all" else DRAWS):
@@ -96,13 +104,15 @@ def scores(X, X_test, train_images, test, standardize=True):
     return rows
 
 
-def control(name, train_images, test):
+def control(name, mirror, train_images, test):
     """The same from what needs no network."""
     if name == "pixels":
-        pair = [images.images.flatten(1).numpy().astype(np.float32) for images in (train_images, test)]
+        features = (lambda pixels: pixels.flatten(1).numpy().astype(np.float32))
     else:
-        kmeans = KMeansFeatures(CENTROIDS).fit(train_images)
-        pair = [kmeans.transform(images) for images in (train_images, test)]
+        features = KMeansFeatures(CENTROIDS).fit(train_images).transform
+    pair = [features(images.images) for images in (train_images, test)]
+    if mirror:
+        pair = [(matrix + features(images.images.flip(3))) / 2 for matrix, images in zip(pair, (train_images, test))]
     return scores(*pair, train_images, test)
 
 
@@ -130,8 +140,9 @@ def main(arguments=None):
         return not any(all(row[name] == value for name, value in key.items()) for row in record["rows"])
 
     for name in ("pixels", "k-means"):
-        if lacking(key := {"factor": "control", "value": name, "config": None, "how": None}):
-            note(key, control(name, train_images, test))
+        for mirror in (False, True):
+            if lacking(key := {"factor": "control", "value": name, "config": None, "how": {"mirror": mirror}}):
+                note(key, control(name, mirror, train_images, test))
     for factor, value, config, how in questions(base, options.longer):
         facts = {**asdict(config), "betas": list(config.betas)}
         if lacking(key := {"factor": factor, "value": value, "config": facts, "how": how}):
