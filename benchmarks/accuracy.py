@@ -43,12 +43,11 @@ def questions(base, longer):
         if seed:
             rows += [("base", seed, four, BASE), ("untrained", seed, four, BASE | {"trained": False})]
         rows += [("kernel", 5, five, BASE), ("untrained, kernel 5", seed, five, BASE | {"trained": False})]
-    rows += [("places", f"nine, {shift} pixel{'s' * (shift > 1)} apart", base, BASE | {"shift": shift}) for shift in (3, 2, 1, 4)]
-    for seed in SEEDS:
-        for kernel in (4, 5):
-            config = replace(base, seed=seed, kernel_size=kernel)
-            rows += [("overlap and places", f"kernel {kernel}", config, BEST),
-                     ("overlap and places", f"kernel {kernel}, untrained", config, BEST | {"trained": False})]  # fmt: skip
+    both = [replace(base, kernel_size=kernel, seed=seed) for kernel in (4, 5) for seed in SEEDS]
+    rows += [("overlap and places", f"kernel {config.kernel_size}", config, BEST) for config in both]
+    rows += [("places", f"nine, {shift} pixel{'s' * (shift > 1)} apart", base, BASE | {"shift": shift}) for shift in (3, 2, 4, 1)]
+    rows += [("overlap and places", f"kernel {config.kernel_size}, untrained", config, BEST | {"trained": False})
+             for config in both]  # fmt: skip
     rows += [("width", base.width // 2, replace(base, width=base.width // 2), BASE)]
     rows += [("epochs", longer, replace(base, epochs=longer, seed=seed), BASE) for seed in SEEDS]
     rows += [("epochs and recipe", f"{longer}, overlap", replace(base, epochs=longer, seed=seed), BASE | {"recipe": "overlap"})
