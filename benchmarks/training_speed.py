@@ -249,7 +249,8 @@ def main():
     record = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
     record |= {"environment": environment(), "batch_size": BATCH, "width": WIDTH}
     if options.processes:
-        record["processes"] = whole_processes(options.rounds, shapes, options.steps)
+        others = [row for row in record.get("processes", []) if (row["pixels"], row["kernel"]) not in shapes]
+        record["processes"] = others + whole_processes(options.rounds, shapes, options.steps)
     else:
         record |= one_process(machine.default_device(), options.rounds, shapes)
     if options.out:
