@@ -6,7 +6,7 @@ flattened and put side by side: one row of numbers an image.
 
 import os
 import shutil
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from numbers import Integral
 from pathlib import Path
 
@@ -155,14 +155,10 @@ def extract_features(discriminator, images, recipe, *, mirror=False, shift=0, fi
     if dtype not in ("float32", "float16"):
         raise ValueError(f"dtype is {dtype!r}; choose 'float32' or 'float16'")
     shape = len(pixels), feature_size(discriminator, recipe)
-    asked = recipe, mirror, shift, batch_size, progress
-    if file is None:
-        matrix = _in_memory(shape, dtype)
-        _fill(matrix, discriminator, pixels, *asked)
-        return matrix
-    with _on_disk(Path(file), shape, dtype) as matrix:
-        _fill(matrix, discriminator, pixels, *asked)
-    return np.load(file, mmap_mode="c")
+    room = nullcontext(_in_memory(shape, dtype)) if file is None else _on_disk(Path(file), shape, dtype)
+    with room as matrix:
+        _fill(matrix, discriminator, pixels, recipe, mirror, shift, batch_size, progress)
+    return matrix if file is None else np.load(file, mmap_mode="c")
 
 
 def _check(discriminator, images, batch_size):
@@ -227,10 +223,9 @@ def _fill(matrix, discriminator, pixels, recipe, mirror, shift, batch_size, prog
         with bar:
             for start in range(0, len(pixels), batch_size):
                 batch = to_float(pixels[start : start + batch_size].to(device))
-                total, count = 0, 0
-                for view in _views(batch, mirror, shift):
-                    view = view.contiguous(memory_format=torch.channels_last)
-                    total, count = total + _features(discriminator, recipe, view), count + 1
+                total = 0
+                for count, view in enumerate(_views(batch, mirror, shift), 1):
+                    total = total + _features(discriminator, recipe, view.contiguous(memory_format=torch.channels_last))
                 rows = total / count
                 if not rows.sum().isfinite() and not rows.isfinite().all():
                     raise ValueError("the features are no numbers: the discriminator's weights are broken, or BatchNorm's "
