@@ -21,7 +21,7 @@ from dcgan_lib.methods import C_GRID
 
 # How features are made of a network, and what the classifier does to them.
 BASE = {"trained": True, "recipe": "radford-svhn", "mirror": True, "shift": 0, "recalibrate": False, "standardize": True}
-BEST = BASE | {"recipe": "overlap", "shift": 3}
+OVERLAP_AND_PLACES = BASE | {"recipe": "overlap", "shift": 3}
 PER_CLASS, DRAWS = 400, 10
 ON_THE_WAY = (1, 2, 5)  # epochs after which the base is looked at while it is trained
 SEEDS = (0, 1)
@@ -44,9 +44,9 @@ def questions(base, longer):
             rows += [("base", seed, four, BASE), ("untrained", seed, four, BASE | {"trained": False})]
         rows += [("kernel", 5, five, BASE), ("untrained, kernel 5", seed, five, BASE | {"trained": False})]
     both = [replace(base, kernel_size=kernel, seed=seed) for kernel in (4, 5) for seed in SEEDS]
-    rows += [("overlap and places", f"kernel {config.kernel_size}", config, BEST) for config in both]
+    rows += [("overlap and places", f"kernel {config.kernel_size}", config, OVERLAP_AND_PLACES) for config in both]
     rows += [("places", f"nine, {shift} pixel{'s' * (shift > 1)} apart", base, BASE | {"shift": shift}) for shift in (3, 2, 4, 1)]
-    rows += [("overlap and places", f"kernel {config.kernel_size}, untrained", config, BEST | {"trained": False})
+    rows += [("overlap and places", f"kernel {config.kernel_size}, untrained", config, OVERLAP_AND_PLACES | {"trained": False})
              for config in both]  # fmt: skip
     rows += [("width", base.width // 2, replace(base, width=base.width // 2), BASE)]
     rows += [("epochs", longer, replace(base, epochs=longer, seed=seed), BASE) for seed in SEEDS]
@@ -103,16 +103,15 @@ def scores(X, X_test, train_images, test, standardize=True):
     return rows
 
 
-def control(name, mirror, train_images, test):
-    """The same from what needs no network."""
+def control(name, train_images, test):
+    """The same from what needs no network: {mirror images averaged or not: rows}."""
     if name == "pixels":
         features = (lambda pixels: pixels.flatten(1).numpy().astype(np.float32))
     else:
         features = KMeansFeatures(CENTROIDS).fit(train_images).transform
-    pair = [features(images.images) for images in (train_images, test)]
-    if mirror:
-        pair = [(matrix + features(images.images.flip(3))) / 2 for matrix, images in zip(pair, (train_images, test))]
-    return scores(*pair, train_images, test)
+    plain = [features(images.images) for images in (train_images, test)]
+    averaged = [(matrix + features(images.images.flip(3))) / 2 for matrix, images in zip(plain, (train_images, test))]
+    return {mirror: scores(*pair, train_images, test) for mirror, pair in ((False, plain), (True, averaged))}
 
 
 def main(arguments=None):
@@ -139,9 +138,10 @@ def main(arguments=None):
         return not any(all(row[name] == value for name, value in key.items()) for row in record["rows"])
 
     for name in ("pixels", "k-means"):
-        for mirror in (False, True):
-            if lacking(key := {"factor": "control", "value": name, "config": None, "how": {"mirror": mirror}}):
-                note(key, control(name, mirror, train_images, test))
+        key = {"factor": "control", "value": name, "config": None}
+        if lacking(key):
+            for mirror, found in control(name, train_images, test).items():
+                note({**key, "how": {"mirror": mirror}}, found)
     for factor, value, config, how in questions(base, options.longer):
         facts = {**asdict(config), "betas": list(config.betas)}
         if lacking(key := {"factor": factor, "value": value, "config": facts, "how": how}):

@@ -96,7 +96,8 @@ def test_the_study_of_accuracy_changes_one_thing_at_a_time_and_goes_on(labelled,
         if row["config"]:
             facts = [(name, value) for name in ("config", "how") for name, value in row[name].items()]
             differing = {name for name, value in facts if value != (base["config"] | base["how"])[name]} - {"seed"}
-            more = {"base": 0, "untrained, kernel 5": 2, "epochs and recipe": 2}
+            more, repeated = {"base": 0, "untrained, kernel 5": 2, "epochs and recipe": 2}, ("untrained", "kernel", "epochs")
+            assert row["config"]["seed"] == 0 or row["factor"] in (*more, *repeated, "overlap and places"), row
             if row["factor"] == "overlap and places":
                 wanted = {"kernel 5": {"kernel_size"}, "untrained": {"trained"}}
                 wanted = set().union(*(names for part, names in wanted.items() if part in row["value"]))
