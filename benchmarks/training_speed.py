@@ -28,7 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from dcgan_lib import Discriminator, Generator, TrainConfig, environment, train, training_step, write_record
 from dcgan_lib import device as machine
 from dcgan_lib.step import Graphed
-from dcgan_lib.wide import use_matrix_products
+from dcgan_lib.convolutions import use_fast_routines
 
 SHAPES = ((64, 4), (64, 5), (32, 4), (32, 5))  # pixels, kernel
 WIDTH, BATCH = 64, 128
@@ -70,11 +70,11 @@ def ladder(size, kernel, device):
     z, last = torch.randn(BATCH, 100, generator=stream).to(device), real.contiguous(memory_format=torch.channels_last)
     bf16, cpu = machine.has_bf16(device), device == "cpu"
 
-    def rung(step, real, *extra, matrix=False, graph=False, tuned=False, **options):
+    def rung(step, real, *extra, routines=False, graph=False, tuned=False, **options):
         given = players(size, kernel, device, **options)
-        if matrix:
+        if routines:
             for network in given[:2]:
-                use_matrix_products(network)
+                use_fast_routines(network)
         advance = (lambda real, z: step(*given, real, z, *extra))
         advance = Graphed(advance) if graph else advance
 
@@ -91,7 +91,7 @@ def ladder(size, kernel, device):
     if bf16:
         rungs["bf16"] = rung(training_step, last, True, **order)
     if bf16 and cpu:
-        rungs["wide weight gradients as matrix products"] = rung(training_step, last, True, matrix=True, **order)
+        rungs["faster routines where maps are many or few"] = rung(training_step, last, True, routines=True, **order)
     if device == "cuda":
         rungs["one CUDA graph"] = rung(training_step, last, bf16, graph=True, capturable=True, **order)
     return rungs

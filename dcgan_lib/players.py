@@ -9,7 +9,7 @@ from dcgan_lib.device import has_bf16
 from dcgan_lib.run import GRID
 from dcgan_lib.sampling import generate, latent
 from dcgan_lib.step import discriminator_step, generated, training_step
-from dcgan_lib.wide import use_matrix_products
+from dcgan_lib.convolutions import use_fast_routines
 
 
 class Players:
@@ -33,7 +33,7 @@ class Players:
                                   for net in (self.generator, self.discriminator))  # fmt: skip
         if self.bf16 and device.type == "cpu":
             for network in (self.generator, self.discriminator):
-                use_matrix_products(network)
+                use_fast_routines(network)
         self.both = self.generator, self.discriminator
         if self.shared:
             self.both = [parallel.share(network, device) for network in self.both]
