@@ -26,7 +26,6 @@ PER_CLASS, DRAWS = 400, 10
 ON_THE_WAY = (1, 2, 5)  # epochs after which the base is looked at while it is trained
 SEEDS = (0, 1)
 CENTROIDS = 1600  # of the k-means features
-GRID = (*C_GRID, 3e-3, 1e-2)  # of C: what needs no network has its best further up
 
 
 def questions(base, longer):
@@ -88,7 +87,7 @@ def scores(X, X_test, train_images, test, standardize=True):
     """Two rows, for all labels and for a few: mean and spread over the draws, and what C was chosen on."""
     labels, truth, rows = train_images.labels.numpy(), test.labels.numpy(), []
     # Without standardisation a column's variance is not 1, and C is in its units.
-    grid = GRID if standardize else [C / float(np.var(X[::50], dtype=np.float64)) for C in GRID]
+    grid = C_GRID if standardize else [C / float(np.var(X[::50], dtype=np.float64)) for C in C_GRID]
     for per_class in ("all", PER_CLASS):
         tries = []
         for draw in range(1 if per_class == "all" else DRAWS):

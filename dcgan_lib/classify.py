@@ -68,7 +68,8 @@ def classification_table(train, test, *, features=None, network=None, methods=No
         may be compared draw by draw), `spread` (standard deviation over the draws, None for one),
         `classes_predicted` (distinct classes among the answers, the fewest over the draws), `classes`, `confusion`
         (true class, answer: counts, summed over the draws), `seconds` (mean), `peak_memory_mb` (largest of the
-        whole process, None where the system does not tell), and `note` where a method was not run.
+        whole process while the row was made, None where the system does not tell), and `note` where a method was not
+        run.
 
     Raises
     ------

@@ -11,7 +11,7 @@ from dcgan_lib.randomness import rng
 from dcgan_lib.step import to_float
 from dcgan_lib.svm import L2SVM
 
-C_GRID = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3)  # for the linear SVM, on standardised features
+C_GRID = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)  # for the linear SVM, on standardised features
 RBF_LIMIT = 10_000  # training images: the kernel matrix grows with their square
 RBF_GRID = (1, 10, 100)
 BLOCK = 4_096  # rows in hand at a time

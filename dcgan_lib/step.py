@@ -46,6 +46,14 @@ def judged(discriminator, real, fake):
     return discriminator(real), discriminator(fake)
 
 
+def update(optimizer, loss):
+    """One update by the gradients of a loss. They are not kept: they take as much memory as the weights."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
 def discriminator_step(discriminator, opt_d, real, fake, bf16=False, real_label=1.0):
     """One update of the discriminator, in place; returns the loss, and the logits of both batches."""
     with autocast(real, bf16):
@@ -53,9 +61,7 @@ def discriminator_step(discriminator, opt_d, real, fake, bf16=False, real_label=
     # softplus(-x) is -log(sigmoid(x)): binary cross-entropy from logits, which cannot overflow. A label below 1
     # asks for some of the other answer, softplus(x), which is softplus(-x) + x.
     loss = (softplus(-real_logits) + (1 - real_label) * real_logits).mean() + softplus(fake_logits).mean()
-    opt_d.zero_grad(set_to_none=True)
-    loss.backward()
-    opt_d.step()
+    update(opt_d, loss)
     return loss, real_logits, fake_logits
 
 
@@ -67,9 +73,7 @@ def generator_step(discriminator, opt_g, fake, bf16=False):
         with autocast(fake, bf16):
             logits = full(discriminator(fake))
         loss = softplus(-logits).mean()
-        opt_g.zero_grad(set_to_none=True)
-        loss.backward()
-        opt_g.step()
+        update(opt_g, loss)
     finally:
         discriminator.requires_grad_(True)
     return loss, logits

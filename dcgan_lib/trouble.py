@@ -38,8 +38,9 @@ def curves(history):
 def not_a_number(history, what, config):
     """The sentence for a loss or a weight that is none."""
     epoch = int(history[-1, 0])
+    exact = "" if config.precision == "fp32" else " or precision='fp32'"
     return (f"training broke down in epoch {epoch}: a {what} is not a number. {curves(history)} "
-            f"A smaller learning rate than {config.lr:g} or precision='fp32' may cure it.")  # fmt: skip
+            f"A smaller learning rate than {config.lr:g}{exact} may cure it.")
 
 
 def standstill(history, config):

@@ -107,7 +107,7 @@ def test_the_study_of_accuracy_changes_one_thing_at_a_time_and_goes_on(labelled,
     network = TrainConfig(image_size=32, channels=3, width=8, batch_size=16, epochs=2).networks()[1]
     parts = [load_images("folder", root=labelled, split=split, size=32) for split in ("train", "test")]
     X, X_test = (extract_features(network, part, "radford-svhn", mirror=True).astype(np.float16) for part in parts)
-    svm = L2SVM(accuracy.GRID, standardize=True).fit(X, parts[0].labels.numpy())
+    svm = L2SVM(accuracy.C_GRID, standardize=True).fit(X, parts[0].labels.numpy())
     untrained = next(row for row in rows if (row["factor"], row["value"], row["per_class"]) == ("untrained", 0, "all"))
     assert untrained["accuracy"] == pytest.approx(svm.score(X_test, parts[1].labels.numpy()), abs=0.05)
 
