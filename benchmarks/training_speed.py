@@ -27,8 +27,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dcgan_lib import Discriminator, Generator, TrainConfig, environment, train, training_step, write_record
 from dcgan_lib import device as machine
-from dcgan_lib.step import Graphed
 from dcgan_lib.convolutions import use_fast_routines
+from dcgan_lib.step import Graphed
 
 SHAPES = ((64, 4), (64, 5), (32, 4), (32, 5))  # pixels, kernel
 WIDTH, BATCH = 64, 128

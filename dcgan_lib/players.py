@@ -5,11 +5,11 @@ from copy import deepcopy
 import torch
 
 from dcgan_lib import parallel
+from dcgan_lib.convolutions import use_fast_routines
 from dcgan_lib.device import has_bf16
 from dcgan_lib.run import GRID
 from dcgan_lib.sampling import generate, latent
 from dcgan_lib.step import discriminator_step, generated, training_step
-from dcgan_lib.convolutions import use_fast_routines
 
 
 class Players:
