@@ -47,11 +47,11 @@ def judged(discriminator, real, fake):
 
 
 def update(optimizer, loss):
-    """One update by the gradients of a loss. They are not kept: they take as much memory as the weights."""
-    optimizer.zero_grad(set_to_none=True)
+    """One update by the gradients of this loss alone, which are not kept."""
+    optimizer.zero_grad(set_to_none=True)  # what a caller may have left
     loss.backward()
     optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    optimizer.zero_grad(set_to_none=True)  # until the next step they would take as much memory as the weights
 
 
 def discriminator_step(discriminator, opt_d, real, fake, bf16=False, real_label=1.0):

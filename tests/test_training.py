@@ -60,6 +60,17 @@ def test_fifty_steps_equal_the_textbook_loop(make_images, kernel_size):
             torch.testing.assert_close(fast.state_dict()[name], value, rtol=1e-5, atol=1e-9, msg=name)
 
 
+def test_gradients_are_neither_taken_over_nor_kept(make_images):
+    """What a caller left in `.grad` does not count, and no gradient takes memory between the steps."""
+    clean, littered = (two_sides(torch.float64)[1] for _ in range(2))
+    for network in littered[:2]:
+        for parameter in network.parameters():
+            parameter.grad = torch.ones_like(parameter)
+    for real, z in batches(make_images, 2, torch.float64):
+        assert torch.equal(training_step(*clean, real, z), training_step(*littered, real, z))
+    assert all(p.grad is None for network in (*clean[:2], *littered[:2]) for p in network.parameters())
+
+
 @pytest.mark.parametrize("kernel_size", [4, 5])
 def test_each_of_fifty_fp32_steps_equals_the_textbook_step(make_images, kernel_size):
     """In fp32, both sides starting each step from the textbook's weights and optimizer states."""
@@ -255,6 +266,13 @@ def test_loss_that_is_no_number_stops_with_a_sentence(make_images, tmp_path):
     with pytest.raises(FloatingPointError, match="epoch 1: a loss is not a number.*learning rate than 1e"):
         run_small(make_images(), tmp_path, replace(SMALL, lr=1e30))
     assert not (tmp_path / "weights.pt").exists()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_fp32_is_advised_only_to_those_who_have_it_not(make_images, tmp_path, precision):
+    with pytest.raises(FloatingPointError) as raised:
+        run_small(make_images(), tmp_path, replace(SMALL, lr=1e30, precision=precision))
+    assert ("precision='fp32'" in str(raised.value)) == (precision != "fp32")
 
 
 def test_what_the_curves_showed_is_said_and_the_last_good_state_stays(make_images, tmp_path, monkeypatch):
