@@ -2,6 +2,7 @@
 
 import ctypes
 import mmap
+import platform
 import re
 import sys
 from contextlib import suppress
@@ -21,8 +22,24 @@ def has_bf16(device):
     """Whether the device multiplies bf16 matrices in hardware, so that bf16 is faster and not merely possible."""
     if torch.device(device).type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    features = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return torch.device(device).type == "cpu" and any(getattr(torch.cpu, f, bool)() for f in features)
+    return torch.device(device).type == "cpu" and bf16_unit() is not None
+
+
+def bf16_unit():
+    """What multiplies bf16 matrices in this processor, "AMX" or the slower "AVX-512", or None."""
+    units = {"AMX": "_is_amx_tile_supported", "AVX-512": "_is_avx512_bf16_supported"}
+    return next((unit for unit, supported in units.items() if getattr(torch.cpu, supported, bool)()), None)
+
+
+def device_name(device):
+    """A device for a record: the name of the GPU, or of the processor and of its unit for bf16."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    name = platform.processor() or platform.machine()
+    with suppress(OSError):  # Linux alone has the file, and not every processor's has the line
+        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        name = found[1] if found else name
+    return f"{name}, bf16 by {bf16_unit()}" if bf16_unit() else name
 
 
 def keep_freed_memory():

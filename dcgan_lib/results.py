@@ -49,14 +49,11 @@ def _version(package):
 
 def environment():
     """Versions and device of this process, as a dict for a record."""
-    import torch
-
-    from dcgan_lib.device import default_device
+    from dcgan_lib.device import default_device, device_name
 
     device = default_device()
-    name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
     return {"python": platform.python_version(), **{package: _version(package) for package in VERSIONS_OF},
-            "device": device, "device_name": name, "cpu_count": os.cpu_count(), "system": sys.platform}  # fmt: skip
+            "device": device, "device_name": device_name(device), "cpu_count": os.cpu_count(), "system": sys.platform}  # fmt: skip
 
 
 def device_report():

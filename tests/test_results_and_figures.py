@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from dcgan_lib import Discriminator, device_report, environment, figures, published, read_record, to_float, write_record
+from dcgan_lib.device import device_name, has_bf16
 from dcgan_lib.features import block_maps
 from dcgan_lib.run import COLUMNS
 
@@ -33,6 +34,15 @@ def test_published_errors_of_gomez_are_whole_numbers_of_999_images():
 def test_environment_can_be_written():
     assert json.loads(json.dumps(environment()))["torch"] == torch.__version__.split("+")[0]
     assert device_report().endswith(".")
+
+
+@pytest.mark.parametrize("amx, avx, unit", [(True, True, "AMX"), (False, True, "AVX-512"), (False, False, None)])
+def test_a_processor_is_named_with_its_unit_for_bf16(monkeypatch, amx, avx, unit):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx, raising=False)
+    name = device_name("cpu")
+    assert name.endswith(f", bf16 by {unit}") if unit else name and "bf16" not in name
+    assert has_bf16("cpu") == (unit is not None)
 
 
 def test_curves_are_drawn_at_any_length():
