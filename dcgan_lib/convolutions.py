@@ -14,7 +14,7 @@ from torch.nn.functional import pad, pixel_shuffle
 
 MANY = 128  # maps on the picture's side, from which on the product is faster; below it is not
 FEW = 3
-AT_ONCE = 4096  # places whose windows are written out together: they overlap, and take four times their pictures' memory
+AT_ONCE = 1024  # places whose windows are written out together: they overlap, and take four times their pictures' memory
 
 
 def windows(pictures, kernel, stride, padding):
