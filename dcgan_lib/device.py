@@ -57,6 +57,12 @@ def keep_freed_memory():
         mallopt(M_TRIM_THRESHOLD, 2**30)
 
 
+def give_back_freed_memory():
+    """Hand back to the system what was freed and kept so far. Nothing happens where there is no glibc."""
+    if sys.platform.startswith("linux") and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)
+
+
 def give_back_pages(tensor):
     """Let the system take back the memory of a tensor that is mapped from a file; its pages are read again on need.
 

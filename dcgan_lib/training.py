@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from dcgan_lib import checkpoint, parallel, trouble
 from dcgan_lib.batches import Batches, steps_per_epoch
-from dcgan_lib.device import default_device, keep_freed_memory
+from dcgan_lib.device import default_device, give_back_freed_memory, keep_freed_memory
 from dcgan_lib.players import Players
 from dcgan_lib.run import COLUMNS, Run, only_writer, read_setting, refuse_another_run, setting_of
 from dcgan_lib.run import write_history, write_samples, write_setting
@@ -104,6 +104,7 @@ def _loop(images, config, run_dir, device, state, progress):
     elif writes:
         write_samples(run_dir, 0, players.draw())
     advance = Graphed(players.advance) if device.type == "cuda" and not players.shared else players.advance
+    give_back_freed_memory()  # of loading and of the first pictures: it lies where a step's large buffers do not fit in
     start, saved_at = len(meter.history), time.monotonic()
 
     def save():
