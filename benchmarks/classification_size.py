@@ -78,7 +78,7 @@ def objective(svm, X, y):
 
 PARTS = {"one C": lambda *given: fit_all(*given, ONE_C), "a path of C": lambda *given: fit_all(*given, PATH),
          "beside LinearSVC": lambda *given: compare(*given, 400),
-         "beside LinearSVC, more images": lambda *given: compare(*given, 1000)}  # fmt: skip
+         "beside LinearSVC, more images": lambda *given: compare(*given, 2500)}  # fmt: skip
 
 
 def main(arguments=None):
