@@ -109,7 +109,8 @@ def test_a_path_chooses_as_separate_fits_do(images, monkeypatch):
     assert path.C_ == max(path.path_, key=lambda pair: pair[1])[0] and len(set(apart)) > 1
     alone = L2SVM(path.C_, tol=1e-10).fit(X, y)
     assert path.objective_ == pytest.approx(alone.objective_, rel=1e-5) and alone.path_ == []
-    np.testing.assert_allclose(path.decision_function(X_test), alone.decision_function(X_test), atol=0.02)
+    one, other = path.decision_function(X_test), alone.decision_function(X_test)
+    assert np.linalg.norm(one - other) < 0.002 * np.linalg.norm(other)  # single ones may differ by more, on flat ground
 
 
 def test_a_path_ends_where_it_gets_worse():
