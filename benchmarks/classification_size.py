@@ -5,7 +5,7 @@
 ROOT is a folder of pictures with train/<class>/* and test/<class>/*, RUN the folder of a discriminator of width 64 that
 was trained on 32-pixel pictures. Every part is a process of its own, so that its largest memory is its own: features
 and one C; features and a path of C; and scikit-learn's LinearSVC beside `L2SVM` on some of the images, which is where
-their objectives are compared.
+their objectives are compared. The last of these is half of CIFAR-10, about what LinearSVC can hold in 24 GB.
 """
 
 import argparse
