@@ -19,8 +19,16 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from dcgan_lib import L2SVM, Run, draw_per_class, environment, extract_features, load_images, write_record
-from dcgan_lib.methods import C_GRID
+from dcgan_lib import (
+    L2SVM,
+    Run,
+    draw_per_class,
+    environment,
+    extract_features,
+    load_images,
+    write_record,
+)
+from dcgan_lib.classification.methods import C_GRID
 
 RECIPE = "maps"
 ONE_C = C_GRID[1]
@@ -32,7 +40,9 @@ def matrices(root, run, folder):
     network, found = Run.load(run).discriminator, []
     for split in ("train", "test"):
         images = load_images("folder", root=root, split=split, size=32)
-        matrix = extract_features(network, images, RECIPE, file=Path(folder) / f"{split}.npy", dtype="float16")
+        matrix = extract_features(
+            network, images, RECIPE, file=Path(folder) / f"{split}.npy", dtype="float16"
+        )
         found += [matrix, images.labels.numpy()]
     return found
 
@@ -43,9 +53,15 @@ def fit_all(root, run, folder, C):
     X, y, X_test, y_test = matrices(root, run, folder)
     extracted = time.perf_counter()
     svm = L2SVM(C, standardize=True, progress=True).fit(X, y)
-    return {"images": len(X), "features": X.shape[1], "C": svm.C_, "path": svm.path_,
-            "extraction_seconds": extracted - start, "fit_seconds": time.perf_counter() - extracted,
-            "accuracy": svm.score(X_test, y_test)}  # fmt: skip
+    return {
+        "images": len(X),
+        "features": X.shape[1],
+        "C": svm.C_,
+        "path": svm.path_,
+        "extraction_seconds": extracted - start,
+        "fit_seconds": time.perf_counter() - extracted,
+        "accuracy": svm.score(X_test, y_test),
+    }
 
 
 def compare(root, run, folder, per_class):
@@ -58,13 +74,23 @@ def compare(root, run, folder, per_class):
     scaler = StandardScaler(copy=False)
     rows, y = scaler.fit_transform(X[drawn].astype(np.float32)), y[drawn]
     row = {"images": len(rows), "features": rows.shape[1], "C": ONE_C}
-    for name, svm in (("ours", L2SVM(ONE_C)), ("LinearSVC", LinearSVC(C=ONE_C, tol=1e-4, max_iter=10_000))):
+    for name, svm in (
+        ("ours", L2SVM(ONE_C)),
+        ("LinearSVC", LinearSVC(C=ONE_C, tol=1e-4, max_iter=10_000)),
+    ):
         start = time.perf_counter()
         svm.fit(rows, y)
         seconds = time.perf_counter() - start
-        right = [svm.predict(scaler.transform(X_test[i : i + 2000].astype(np.float32))) == y_test[i : i + 2000]
-                 for i in range(0, len(X_test), 2000)]  # fmt: skip
-        row[name] = {"seconds": seconds, "objective": objective(svm, rows, y), "accuracy": np.concatenate(right).mean()}
+        right = [
+            svm.predict(scaler.transform(X_test[i : i + 2000].astype(np.float32)))
+            == y_test[i : i + 2000]
+            for i in range(0, len(X_test), 2000)
+        ]
+        row[name] = {
+            "seconds": seconds,
+            "objective": objective(svm, rows, y),
+            "accuracy": np.concatenate(right).mean(),
+        }
     row["objective_ratio"] = row["ours"]["objective"] / row["LinearSVC"]["objective"]
     return row
 
@@ -73,12 +99,19 @@ def objective(svm, X, y):
     """liblinear's primal objective of fitted weights, in float64, summed over the classes."""
     signs = 2.0 * (y[:, None] == svm.classes_) - 1
     slack = np.maximum(0, 1 - signs * (X @ svm.coef_.T.astype(np.float32) + svm.intercept_))
-    return float(0.5 * (svm.coef_.astype(float) ** 2).sum() + 0.5 * (svm.intercept_**2).sum() + svm.C * (slack**2).sum())
+    return float(
+        0.5 * (svm.coef_.astype(float) ** 2).sum()
+        + 0.5 * (svm.intercept_**2).sum()
+        + svm.C * (slack**2).sum()
+    )
 
 
-PARTS = {"one C": lambda *given: fit_all(*given, ONE_C), "a path of C": lambda *given: fit_all(*given, PATH),
-         "beside LinearSVC": lambda *given: compare(*given, 400),
-         "beside LinearSVC, more images": lambda *given: compare(*given, 2500)}  # fmt: skip
+PARTS = {
+    "one C": lambda *given: fit_all(*given, ONE_C),
+    "a path of C": lambda *given: fit_all(*given, PATH),
+    "beside LinearSVC": lambda *given: compare(*given, 400),
+    "beside LinearSVC, more images": lambda *given: compare(*given, 2500),
+}
 
 
 def main(arguments=None):

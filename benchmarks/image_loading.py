@@ -22,9 +22,9 @@ from tqdm import tqdm
 from training_speed import BATCH, clock, textbook_loader
 
 from dcgan_lib import ImageSet, TrainConfig, environment, load_images, read_record, write_record
-from dcgan_lib.batches import Batches
-from dcgan_lib.device import default_device
-from dcgan_lib.players import Players
+from dcgan_lib.training.batches import Batches
+from dcgan_lib.training.players import Players
+from dcgan_lib.utils.device import default_device
 
 DEVICE = default_device()
 
@@ -53,12 +53,23 @@ def loading(root, size, rounds):
         for _ in range(rounds):
             for name, epoch in sides.items():
                 times[name].append(clock(epoch, DEVICE))
-        speed = {name: len(images) // BATCH * BATCH / median(taken) for name, taken in times.items()}
+        speed = {
+            name: len(images) // BATCH * BATCH / median(taken) for name, taken in times.items()
+        }
         ratio = median(theirs / ours for ours, theirs in zip(times["ours"], times["textbook"]))
-        row = {"pixels": size, "images": len(images), "cache_images_per_second": len(images) / built,
-               "second_load_ms": 1000 * opened, "batches": speed, "ratio": ratio}  # fmt: skip
-    print(f"{size} px: cache {row['cache_images_per_second']:,.0f} images/s, second load {row['second_load_ms']:.1f} ms, "
-          f"batches {speed['ours']:,.0f} against {speed['textbook']:,.0f} images/s: {ratio:.0f}x", flush=True)  # fmt: skip
+        row = {
+            "pixels": size,
+            "images": len(images),
+            "cache_images_per_second": len(images) / built,
+            "second_load_ms": 1000 * opened,
+            "batches": speed,
+            "ratio": ratio,
+        }
+    print(
+        f"{size} px: cache {row['cache_images_per_second']:,.0f} images/s, second load {row['second_load_ms']:.1f} ms, "
+        f"batches {speed['ours']:,.0f} against {speed['textbook']:,.0f} images/s: {ratio:.0f}x",
+        flush=True,
+    )
     return row
 
 
@@ -74,33 +85,55 @@ def large(count, steps):
     with tempfile.TemporaryDirectory() as folder:
         with open(Path(folder, "images.bin"), "wb") as file:
             file.truncate(count * 64 * 64 * 3)
-        mapped = torch.from_numpy(np.memmap(Path(folder, "images.bin"), np.uint8, mode="c", shape=(count, 64, 64, 3)))
+        mapped = torch.from_numpy(
+            np.memmap(Path(folder, "images.bin"), np.uint8, mode="c", shape=(count, 64, 64, 3))
+        )
         served = {}
-        for name, pixels in (("memory", torch.zeros(steps * BATCH, 64, 64, 3, dtype=torch.uint8)), ("mapped", mapped)):
-            served[name] = Batches(ImageSet(pixels.permute(0, 3, 1, 2), None, (), name, name, []), config, device)
+        for name, pixels in (
+            ("memory", torch.zeros(steps * BATCH, 64, 64, 3, dtype=torch.uint8)),
+            ("mapped", mapped),
+        ):
+            served[name] = Batches(
+                ImageSet(pixels.permute(0, 3, 1, 2), None, (), name, name, []), config, device
+            )
         epoch = count // BATCH
-        serving = clock(lambda: serve(served["mapped"], tqdm(range(epoch), "an epoch of batches")), DEVICE)
+        serving = clock(
+            lambda: serve(served["mapped"], tqdm(range(epoch), "an epoch of batches")), DEVICE
+        )
         players, times = Players(config, device), {name: [] for name in served}
         for step in tqdm(range(steps), "training"):
             for name in served:  # in turn, so that a busy moment hits both
                 position = step * (epoch // steps) if name == "mapped" else step
-                times[name].append(clock(lambda: players.advance(*served[name].at(position)), DEVICE))
+                times[name].append(
+                    clock(lambda: players.advance(*served[name].at(position)), DEVICE)
+                )
     speed = {name: BATCH / median(taken[2:]) for name, taken in times.items()}
-    found = {"images": count, "pixels": 64, "served_images_per_second": epoch * BATCH / serving,
-             "training_images_per_second": speed, "memory_beyond_libraries_mb": resident() - libraries,
-             "ratio": median(a / b for a, b in zip(times["memory"][2:], times["mapped"][2:]))}  # fmt: skip
-    print(f"{count:,} images of 64 px in a file of {count * 12_288 / 1e9:.1f} GB: served at {epoch * BATCH / serving:,.0f} "
-          f"images/s; training {speed['mapped']:.1f} images/s, {found['ratio']:.2f} of that from memory "
-          f"({speed['memory']:.1f}); memory beyond the libraries {found['memory_beyond_libraries_mb']:,.0f} MB")
+    found = {
+        "images": count,
+        "pixels": 64,
+        "served_images_per_second": epoch * BATCH / serving,
+        "training_images_per_second": speed,
+        "memory_beyond_libraries_mb": resident() - libraries,
+        "ratio": median(a / b for a, b in zip(times["memory"][2:], times["mapped"][2:])),
+    }
+    print(
+        f"{count:,} images of 64 px in a file of {count * 12_288 / 1e9:.1f} GB: served at {epoch * BATCH / serving:,.0f} "
+        f"images/s; training {speed['mapped']:.1f} images/s, {found['ratio']:.2f} of that from memory "
+        f"({speed['memory']:.1f}); memory beyond the libraries {found['memory_beyond_libraries_mb']:,.0f} MB"
+    )
     return found
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("root", nargs="?", type=Path, help="a folder with train/<class>/*")
-    parser.add_argument("--rounds", type=int, default=5, help="epochs that are timed on either side (5)")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="epochs that are timed on either side (5)"
+    )
     parser.add_argument("--large", action="store_true", help="the set as large as ImageNet")
-    parser.add_argument("--count", type=int, default=1_281_167, help="its images (1,281,167, as in ImageNet)")
+    parser.add_argument(
+        "--count", type=int, default=1_281_167, help="its images (1,281,167, as in ImageNet)"
+    )
     parser.add_argument("--steps", type=int, default=20, help="training steps on it (20)")
     parser.add_argument("--out", type=Path, help="add the results to this JSON record")
     options = parser.parse_args()

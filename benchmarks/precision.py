@@ -21,8 +21,16 @@ def curves(run):
     """Epoch means of every metric, and the minutes that the training takes at its median speed."""
     history, images = run.history, run.config.batch_size * run.config.d_steps
     epochs = range(1, run.config.epochs + 1)
-    means = {name: [history[name][history["epoch"] == epoch].mean() for epoch in epochs] for name in METRICS}
-    return {**means, "minutes": float(images * len(history["epoch"]) / np.median(history["images_per_second"]) / 60)}
+    means = {
+        name: [history[name][history["epoch"] == epoch].mean() for epoch in epochs]
+        for name in METRICS
+    }
+    return {
+        **means,
+        "minutes": float(
+            images * len(history["epoch"]) / np.median(history["images_per_second"]) / 60
+        ),
+    }
 
 
 def distance(one, other):
@@ -33,9 +41,16 @@ def distance(one, other):
 def compare(found):
     """Distances between the formats with one seed, and between two seeds with one format; from {format: {seed: curves}}."""
     seeds = sorted(found["fp32"])
-    return {"formats": [distance(found["fp32"][seed], found["bf16"][seed]) for seed in seeds],
-            "seeds": [distance(found[kind][one], found[kind][other]) for kind in ("fp32", "bf16")
-                      for one in seeds for other in seeds if one < other]}  # fmt: skip
+    return {
+        "formats": [distance(found["fp32"][seed], found["bf16"][seed]) for seed in seeds],
+        "seeds": [
+            distance(found[kind][one], found[kind][other])
+            for kind in ("fp32", "bf16")
+            for one in seeds
+            for other in seeds
+            if one < other
+        ],
+    }
 
 
 def main(arguments=None):
@@ -43,22 +58,43 @@ def main(arguments=None):
     parser.add_argument("root", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--runs", type=Path, default=Path("runs/precision"), help="where the run folders go")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/precision"), help="where the run folders go"
+    )
     parser.add_argument("--out", type=Path, help="write the record here")
     options = parser.parse_args(arguments)
     images = load_images("folder", root=options.root, size=32)
     found = {}
     for seed in options.seeds:
         for kind in ("bf16", "fp32"):
-            config = TrainConfig(image_size=32, channels=images.channels, epochs=options.epochs, seed=seed, precision=kind)
+            config = TrainConfig(
+                image_size=32,
+                channels=images.channels,
+                epochs=options.epochs,
+                seed=seed,
+                precision=kind,
+            )
             run = train(images, config, options.runs / f"{kind}-{seed}")
             found.setdefault(kind, {})[str(seed)] = curves(run)
     distances = compare(found)
     for what, rows in distances.items():
-        print(f"between {what}:", "; ".join(" ".join(f"{name} {value:.3f}" for name, value in row.items()) for row in rows))
+        print(
+            f"between {what}:",
+            "; ".join(
+                " ".join(f"{name} {value:.3f}" for name, value in row.items()) for row in rows
+            ),
+        )
     if options.out:
-        write_record(options.out, {"environment": environment(), "images": len(images), "epochs": options.epochs,
-                                   "curves": found, "distances": distances})  # fmt: skip
+        write_record(
+            options.out,
+            {
+                "environment": environment(),
+                "images": len(images),
+                "epochs": options.epochs,
+                "curves": found,
+                "distances": distances,
+            },
+        )
 
 
 if __name__ == "__main__":

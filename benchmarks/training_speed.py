@@ -25,10 +25,18 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dcgan_lib import Discriminator, Generator, TrainConfig, environment, train, training_step, write_record
-from dcgan_lib import device as machine
-from dcgan_lib.convolutions import use_fast_routines
-from dcgan_lib.step import Graphed
+from dcgan_lib import (
+    Discriminator,
+    Generator,
+    TrainConfig,
+    environment,
+    train,
+    training_step,
+    write_record,
+)
+from dcgan_lib.utils import device as machine
+from dcgan_lib.training.fast.convolutions import use_fast_routines
+from dcgan_lib.training.step import Graphed
 
 SHAPES = ((64, 4), (64, 5), (32, 4), (32, 5))  # pixels, kernel
 WIDTH, BATCH = 64, 128
@@ -52,14 +60,20 @@ def textbook_step(generator, discriminator, opt_g, opt_d, real, z):
     loss_g = loss(d_again, ones)
     loss_g.backward()
     opt_g.step()
-    return [x.item() for x in (loss_real + loss_fake, loss_g, d_real.mean(), d_fake.mean(), d_again.mean())]
+    return [
+        x.item()
+        for x in (loss_real + loss_fake, loss_g, d_real.mean(), d_fake.mean(), d_again.mean())
+    ]
 
 
 def players(size, kernel, device, order=torch.contiguous_format, fused=None, capturable=False):
     """Networks and optimizers of the papers, anew."""
     networks = Generator(size, 3, 100, WIDTH, kernel), Discriminator(size, 3, WIDTH, kernel)
     networks = [network.to(device, memory_format=order) for network in networks]
-    adams = [torch.optim.Adam(n.parameters(), 2e-4, (0.5, 0.999), fused=fused, capturable=capturable) for n in networks]
+    adams = [
+        torch.optim.Adam(n.parameters(), 2e-4, (0.5, 0.999), fused=fused, capturable=capturable)
+        for n in networks
+    ]
     return (*networks, *adams)
 
 
@@ -67,7 +81,10 @@ def ladder(size, kernel, device):
     """name -> a function that does one step; each rung adds one thing to the rung before."""
     stream = torch.Generator().manual_seed(0)
     real = (torch.rand(BATCH, 3, size, size, generator=stream) * 2 - 1).to(device)
-    z, last = torch.randn(BATCH, 100, generator=stream).to(device), real.contiguous(memory_format=torch.channels_last)
+    z, last = (
+        torch.randn(BATCH, 100, generator=stream).to(device),
+        real.contiguous(memory_format=torch.channels_last),
+    )
     bf16, cpu = machine.has_bf16(device), device == "cpu"
 
     def rung(step, real, *extra, routines=False, graph=False, tuned=False, **options):
@@ -75,25 +92,35 @@ def ladder(size, kernel, device):
         if routines:
             for network in given[:2]:
                 use_fast_routines(network)
-        advance = (lambda real, z: step(*given, real, z, *extra))
+        advance = lambda real, z: step(*given, real, z, *extra)
         advance = Graphed(advance) if graph else advance
 
         def one_step():
-            with torch.backends.cudnn.flags(enabled=True, benchmark=tuned, deterministic=False, allow_tf32=True):
+            with torch.backends.cudnn.flags(
+                enabled=True, benchmark=tuned, deterministic=False, allow_tf32=True
+            ):
                 return advance(real, z)
 
         return one_step
 
     order = dict(order=torch.channels_last, fused=True, tuned=True)
-    rungs = {"textbook loop": rung(textbook_step, real),
-             "no questions, D frozen in the G step, one pass for both batches": rung(training_step, real),
-             "channels_last, fused Adam": rung(training_step, last, **order)}
+    rungs = {
+        "textbook loop": rung(textbook_step, real),
+        "no questions, D frozen in the G step, one pass for both batches": rung(
+            training_step, real
+        ),
+        "channels_last, fused Adam": rung(training_step, last, **order),
+    }
     if bf16:
         rungs["bf16"] = rung(training_step, last, True, **order)
     if bf16 and cpu:
-        rungs["faster routines where maps are many or few"] = rung(training_step, last, True, routines=True, **order)
+        rungs["faster routines where maps are many or few"] = rung(
+            training_step, last, True, routines=True, **order
+        )
     if device == "cuda":
-        rungs["one CUDA graph"] = rung(training_step, last, bf16, graph=True, capturable=True, **order)
+        rungs["one CUDA graph"] = rung(
+            training_step, last, bf16, graph=True, capturable=True, **order
+        )
     return rungs
 
 
@@ -136,7 +163,10 @@ def race(steps, device, rounds, repeat):
             if number >= 4:
                 times[name].append(seconds)
     first = next(iter(times.values()))
-    return {name: (median(taken), median(a / b for a, b in zip(first, taken))) for name, taken in times.items()}
+    return {
+        name: (median(taken), median(a / b for a, b in zip(first, taken)))
+        for name, taken in times.items()
+    }
 
 
 def one_process(device, rounds, shapes):
@@ -148,10 +178,22 @@ def one_process(device, rounds, shapes):
         found = race(ladder(size, kernel, device), device, rounds, 20 if device == "cuda" else 1)
         for name, (seconds, ratio) in found.items():
             speed = BATCH / seconds
-            rows.append({"pixels": size, "kernel": kernel, "rung": name, "images_per_second": speed, "ratio": ratio,
-                         "gflops": work * speed / 1e9, "share_of_peak": work * speed / peak})  # fmt: skip
-            print(f"{size} px, kernel {kernel}: {speed:10,.1f} images/s  {ratio:5.2f}x  {work * speed / 1e9:8,.0f} GFLOP/s "
-                  f"{work * speed / peak:4.0%} of peak  {name}", flush=True)  # fmt: skip
+            rows.append(
+                {
+                    "pixels": size,
+                    "kernel": kernel,
+                    "rung": name,
+                    "images_per_second": speed,
+                    "ratio": ratio,
+                    "gflops": work * speed / 1e9,
+                    "share_of_peak": work * speed / peak,
+                }
+            )
+            print(
+                f"{size} px, kernel {kernel}: {speed:10,.1f} images/s  {ratio:5.2f}x  {work * speed / 1e9:8,.0f} GFLOP/s "
+                f"{work * speed / peak:4.0%} of peak  {name}",
+                flush=True,
+            )
     return {"peak_gflops": peak / 1e9, "ladder": rows}
 
 
@@ -159,10 +201,22 @@ def textbook_loader(root, size):
     """Batches as the tutorials load them: ImageFolder, and a DataLoader with two workers, which are kept."""
     from torchvision import datasets, transforms
 
-    recipe = transforms.Compose([transforms.Resize(size), transforms.CenterCrop(size), transforms.ToTensor(),
-                                 transforms.Normalize((0.5,) * 3, (0.5,) * 3)])  # fmt: skip
-    return torch.utils.data.DataLoader(datasets.ImageFolder(root, recipe), BATCH, shuffle=True, num_workers=2,
-                                       drop_last=True, persistent_workers=True)  # fmt: skip
+    recipe = transforms.Compose(
+        [
+            transforms.Resize(size),
+            transforms.CenterCrop(size),
+            transforms.ToTensor(),
+            transforms.Normalize((0.5,) * 3, (0.5,) * 3),
+        ]
+    )
+    return torch.utils.data.DataLoader(
+        datasets.ImageFolder(root, recipe),
+        BATCH,
+        shuffle=True,
+        num_workers=2,
+        drop_last=True,
+        persistent_workers=True,
+    )
 
 
 def textbook_process(root, size, kernel, steps):
@@ -183,8 +237,13 @@ def our_process(root, size, kernel, steps):
 
     images = load_images("folder", root=root, size=size)
     with tempfile.TemporaryDirectory() as folder:
-        config = TrainConfig(image_size=size, width=WIDTH, kernel_size=kernel, batch_size=BATCH,
-                             epochs=steps // (len(images) // BATCH))  # fmt: skip
+        config = TrainConfig(
+            image_size=size,
+            width=WIDTH,
+            kernel_size=kernel,
+            batch_size=BATCH,
+            epochs=steps // (len(images) // BATCH),
+        )
         train(images, config, folder, progress=False)
 
 
@@ -196,8 +255,15 @@ def write_pictures(folder, size, count):
     (folder / "train" / "one").mkdir(parents=True)
     for number in range(count):
         coarse = torch.rand(1, 3, 8, 8, generator=stream)
-        picture = nn.functional.interpolate(coarse, size=size, mode="bicubic").clamp(0, 1)[0].mul(255).byte()
-        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(folder / "train" / "one" / f"{number:05}.jpg")
+        picture = (
+            nn.functional.interpolate(coarse, size=size, mode="bicubic")
+            .clamp(0, 1)[0]
+            .mul(255)
+            .byte()
+        )
+        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(
+            folder / "train" / "one" / f"{number:05}.jpg"
+        )
 
 
 def whole_processes(rounds, shapes, steps):
@@ -209,25 +275,48 @@ def whole_processes(rounds, shapes, steps):
             write_pictures(Path(folder), size, steps * BATCH // EPOCHS)
             for number in range(rounds):
                 for name in found:
-                    command = [sys.executable, __file__, "--one", name, folder, str(size), str(kernel), str(steps)]
-                    environment = {**os.environ, "DCGAN_LIB_HOME": f"{folder}/cache{number}"}  # decoded every time
-                    output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+                    command = [
+                        sys.executable,
+                        __file__,
+                        "--one",
+                        name,
+                        folder,
+                        str(size),
+                        str(kernel),
+                        str(steps),
+                    ]
+                    environment = {
+                        **os.environ,
+                        "DCGAN_LIB_HOME": f"{folder}/cache{number}",
+                    }  # decoded every time
+                    output = subprocess.run(
+                        command, env=environment, capture_output=True, text=True, check=True
+                    ).stdout
                     found[name].append(json.loads(output.splitlines()[-1]))
         ratio = median(b[0] / a[0] for a, b in zip(found["textbook"], found["ours"]))
         row = {"pixels": size, "kernel": kernel, "steps": steps, "epochs": EPOCHS, "ratio": ratio}
         for name, runs in found.items():
-            row[name] = {"images_per_second": median(speed for speed, _ in runs),
-                         "peak_memory_mb": median(memory for _, memory in runs)}  # fmt: skip
+            row[name] = {
+                "images_per_second": median(speed for speed, _ in runs),
+                "peak_memory_mb": median(memory for _, memory in runs),
+            }
         rows.append(row)
-        print(f"{size} px, kernel {kernel}: textbook {row['textbook']}, ours {row['ours']}: {ratio:.2f}x", flush=True)
+        print(
+            f"{size} px, kernel {kernel}: textbook {row['textbook']}, ours {row['ours']}: {ratio:.2f}x",
+            flush=True,
+        )
     return rows
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--processes", action="store_true", help="whole programs, loading of images included")
+    parser.add_argument(
+        "--processes", action="store_true", help="whole programs, loading of images included"
+    )
     parser.add_argument("--rounds", type=int, default=7, help="how often each variant is timed (7)")
-    parser.add_argument("--steps", type=int, default=240, help=f"steps of a whole program, in {EPOCHS} epochs (240)")
+    parser.add_argument(
+        "--steps", type=int, default=240, help=f"steps of a whole program, in {EPOCHS} epochs (240)"
+    )
     parser.add_argument("--pixels", type=int, choices=(32, 64), help="one size only")
     parser.add_argument("--kernel", type=int, choices=(4, 5), help="one kernel only")
     parser.add_argument("--out", type=Path, help="add the results to this JSON record")
@@ -244,12 +333,19 @@ def main():
             memory = torch.cuda.max_memory_allocated() / 2**20
         print(json.dumps([speed, memory]))
         return
-    shapes = [(pixels, kernel) for pixels, kernel in SHAPES
-              if options.pixels in (None, pixels) and options.kernel in (None, kernel)]  # fmt: skip
+    shapes = [
+        (pixels, kernel)
+        for pixels, kernel in SHAPES
+        if options.pixels in (None, pixels) and options.kernel in (None, kernel)
+    ]
     record = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
     record |= {"environment": environment(), "batch_size": BATCH, "width": WIDTH}
     if options.processes:
-        others = [row for row in record.get("processes", []) if (row["pixels"], row["kernel"]) not in shapes]
+        others = [
+            row
+            for row in record.get("processes", [])
+            if (row["pixels"], row["kernel"]) not in shapes
+        ]
         record["processes"] = others + whole_processes(options.rounds, shapes, options.steps)
     else:
         record |= one_process(machine.default_device(), options.rounds, shapes)

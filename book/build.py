@@ -1,7 +1,7 @@
 """Render the book, strictly: any warning is an error.
 
-    python book/build.py                                      # the committed notebooks -> _build/html
-    python book/build.py --notebooks runs/digits/notebooks    # a run's -> runs/digits/book
+python book/build.py                                      # the committed notebooks -> _build/html
+python book/build.py --notebooks runs/digits/notebooks    # a run's -> runs/digits/book
 """
 
 import argparse
@@ -27,7 +27,9 @@ def stage(folder, notebooks):
     """Put together in `folder` what the page builder reads: settings, pages, and the notebooks of one run."""
     missing = [name for name in chapter_names() if not (notebooks / name).exists()]
     if missing:
-        sys.exit(f"{notebooks} has no {', '.join(missing)}; run the chapters first (make notebooks, make book)")
+        sys.exit(
+            f"{notebooks} has no {', '.join(missing)}; run the chapters first (make notebooks, make book)"
+        )
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(ROOT / name, folder)
     shutil.copytree(ROOT / "book", folder / "book")
@@ -44,8 +46,15 @@ def build(notebooks, out):
         sys.exit(f"{out} holds something else than a book; choose another folder with --out")
     with tempfile.TemporaryDirectory() as folder:
         stage(Path(folder), notebooks)
-        command = [Path(sys.executable).with_name("jupyter-book"), "build", folder,
-                   "-W", "-n", "--keep-going", "--all"]  # fmt: skip
+        command = [
+            Path(sys.executable).with_name("jupyter-book"),
+            "build",
+            folder,
+            "-W",
+            "-n",
+            "--keep-going",
+            "--all",
+        ]
         # Its standard output names pages in the temporary folder; its warnings come on the other stream.
         clean = subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0
         html = Path(folder) / "_build" / "html"
@@ -57,10 +66,16 @@ def build(notebooks, out):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--notebooks", type=Path, help="folder of executed chapters; the committed ones by default")
+    parser.add_argument(
+        "--notebooks", type=Path, help="folder of executed chapters; the committed ones by default"
+    )
     parser.add_argument("--out", type=Path, help="where the pages go")
     options = parser.parse_args()
-    default = options.notebooks.resolve().parent / "book" if options.notebooks else ROOT / "_build" / "html"
+    default = (
+        options.notebooks.resolve().parent / "book"
+        if options.notebooks
+        else ROOT / "_build" / "html"
+    )
     out = (options.out or default).resolve()
     if not build(options.notebooks or NOTEBOOKS, out):
         sys.exit("the book has warnings (above), and a warning counts as an error")

@@ -1,8 +1,8 @@
 """Execute the chapters: from each notebooks/NN_slug.md, its text, to notebooks/NN_slug.ipynb, what readers open.
 
-    python book/make_notebooks.py           # all chapters in order, in a fresh run folder
-    python book/make_notebooks.py 06 07     # these only, with the run that is there
-    python book/make_notebooks.py --check   # executes nothing: are the pairs in step?
+python book/make_notebooks.py           # all chapters in order, in a fresh run folder
+python book/make_notebooks.py 06 07     # these only, with the run that is there
+python book/make_notebooks.py --check   # executes nothing: are the pairs in step?
 """
 
 import argparse
@@ -56,7 +56,9 @@ def renew_setup(md):
     """Write the current set-up cell into a chapter's text, and touch nothing else in it."""
     found = [cell.source for cell in jupytext.read(md).cells if "setup" in tags(cell)]
     if len(found) != 1 or not found[0]:
-        sys.exit(f"{md.name} has {len(found)} cells tagged `setup` with code in them; it needs exactly one")
+        sys.exit(
+            f"{md.name} has {len(found)} cells tagged `setup` with code in them; it needs exactly one"
+        )
     if found[0] != setup_source():
         md.write_text(md.read_text().replace(found[0], setup_source(), 1))
 
@@ -66,19 +68,27 @@ def drop_dead_outputs(notebook):
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [out for out in cell.outputs
-                            if out.get("name") != "stderr" and WIDGET not in out.get("data", {})]  # fmt: skip
+            cell.outputs = [
+                out
+                for out in cell.outputs
+                if out.get("name") != "stderr" and WIDGET not in out.get("data", {})
+            ]
 
 
 def make_reproducible(notebook):
     """Leave only metadata that the text decides, so that a second execution changes no line but its results."""
-    language = {key: value for key, value in notebook.metadata.language_info.items() if key != "version"}
+    language = {
+        key: value for key, value in notebook.metadata.language_info.items() if key != "version"
+    }
     notebook.metadata = {"kernelspec": notebook.metadata.kernelspec, "language_info": language}
     seen = set()
     for cell in notebook.cells:
         kept = {key: cell.metadata[key] for key in ("tags", "mystnb") if key in cell.metadata}
         if "solution" in tags(cell):
-            kept |= {"jupyter": {"source_hidden": True}, "cellView": "form"}  # folded in JupyterLab, in Colab
+            kept |= {
+                "jupyter": {"source_hidden": True},
+                "cellView": "form",
+            }  # folded in JupyterLab, in Colab
         cell.metadata = kept
         text, copies = f"{cell.cell_type} {cell.source}", 0
         while (name := hashlib.sha1(f"{text} {copies}".encode()).hexdigest()[:8]) in seen:
@@ -92,19 +102,31 @@ def execute(md):
     notebook = jupytext.read(md)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     with tqdm(total=len(code), desc=md.stem, unit="cell") as bar:
-        client = NotebookClient(notebook, timeout=None, kernel_name="python3", record_timing=False,
-                                coalesce_streams=True, extra_arguments=["--log-level=ERROR"],
-                                resources={"metadata": {"path": str(NOTEBOOKS)}},
-                                on_cell_executed=lambda **_: bar.update())  # fmt: skip
+        client = NotebookClient(
+            notebook,
+            timeout=None,
+            kernel_name="python3",
+            record_timing=False,
+            coalesce_streams=True,
+            extra_arguments=["--log-level=ERROR"],
+            resources={"metadata": {"path": str(NOTEBOOKS)}},
+            on_cell_executed=lambda **_: bar.update(),
+        )
         try:
             client.execute()
         except (CellExecutionError, DeadKernelError) as error:
             number = client.code_cells_executed
             first = code[number - 1].source.splitlines()[0]
-            reason = f"{error.ename}: {error.evalue}" if isinstance(error, CellExecutionError) else str(error)
+            reason = (
+                f"{error.ename}: {error.evalue}"
+                if isinstance(error, CellExecutionError)
+                else str(error)
+            )
             bar.close()
-            sys.exit(f"{md.stem} stopped in code cell {number} ({first!r}) with {reason}\n"
-                     f"{md.with_suffix('.ipynb').name} is left as it was")  # fmt: skip
+            sys.exit(
+                f"{md.stem} stopped in code cell {number} ({first!r}) with {reason}\n"
+                f"{md.with_suffix('.ipynb').name} is left as it was"
+            )
     drop_dead_outputs(notebook)
     make_reproducible(notebook)
     nbformat.validate(notebook)
@@ -119,7 +141,9 @@ def draw_cover(run_dir):
 
     samples = Run.load(run_dir).samples()
     epochs = (0, len(samples) // 4, len(samples) - 1)
-    figure = figures.sample_grid(*samples[list(epochs)], titles=[f"epoch {epoch}" for epoch in epochs])
+    figure = figures.sample_grid(
+        *samples[list(epochs)], titles=[f"epoch {epoch}" for epoch in epochs]
+    )
     figure.savefig(ROOT / "book" / "_static" / "samples.png", dpi=150)
 
 
@@ -136,11 +160,16 @@ def pair_problems(md):
     if len(text) != len(executed):
         problems.append(f"{md.name} has {len(text)} cells, {ipynb.name} has {len(executed)}")
     for number, (ours, theirs) in enumerate(zip(text, executed), 1):
-        parts = {"kind": (ours.cell_type, theirs.cell_type), "source": (ours.source, theirs.source),
-                 "tags": (tags(ours), tags(theirs)),
-                 "caption": (ours.metadata.get("mystnb"), theirs.metadata.get("mystnb"))}  # fmt: skip
+        parts = {
+            "kind": (ours.cell_type, theirs.cell_type),
+            "source": (ours.source, theirs.source),
+            "tags": (tags(ours), tags(theirs)),
+            "caption": (ours.metadata.get("mystnb"), theirs.metadata.get("mystnb")),
+        }
         if differing := [part for part, (a, b) in parts.items() if a != b]:
-            problems.append(f"{md.stem}, cell {number}: {' and '.join(differing)} of the .md and the .ipynb differ")
+            problems.append(
+                f"{md.stem}, cell {number}: {' and '.join(differing)} of the .md and the .ipynb differ"
+            )
             break
     code = [cell for cell in executed if cell.cell_type == "code"]
     if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
@@ -148,14 +177,20 @@ def pair_problems(md):
     if any(out.output_type == "error" for cell in code for out in cell.outputs):
         problems.append(f"{ipynb.name} holds the output of an error")
     if [cell.source for cell in text if "setup" in tags(cell)] != [setup_source()]:
-        problems.append(f"{md.name}: the set-up cell is not the one made from the address in _config.yml")
+        problems.append(
+            f"{md.name}: the set-up cell is not the one made from the address in _config.yml"
+        )
     return problems
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("chapter", nargs="*", help="first letters of chapters, such as 04; all by default")
-    parser.add_argument("--check", action="store_true", help="compare each .md with its .ipynb and execute nothing")
+    parser.add_argument(
+        "chapter", nargs="*", help="first letters of chapters, such as 04; all by default"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="compare each .md with its .ipynb and execute nothing"
+    )
     options = parser.parse_args()
     chosen = chapters(options.chapter)
     if options.check:
@@ -165,7 +200,9 @@ def main():
     for md in chosen:
         renew_setup(md)
     if not options.chapter:
-        shutil.rmtree(NOTEBOOKS / "runs", ignore_errors=True)  # stored results come from this code, not an older run
+        shutil.rmtree(
+            NOTEBOOKS / "runs", ignore_errors=True
+        )  # stored results come from this code, not an older run
     for md in chosen:
         execute(md)
     if not options.chapter:

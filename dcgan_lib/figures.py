@@ -11,16 +11,24 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
+from dcgan_lib.data.pixels import to_uint8
 from dcgan_lib.models import layer_table
-from dcgan_lib.step import to_uint8
 
 GENERATOR, DISCRIMINATOR, FADED = "#c4570e", "#1f6aa5", "#8a8f98"
 PAPER = "#fafaf7"
 STYLE = {
-    "figure.facecolor": PAPER, "axes.facecolor": PAPER, "figure.dpi": 110, "font.size": 12, "axes.grid": True,
-    "grid.color": "#dcdcd6", "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
-    "lines.linewidth": 1.8, "image.interpolation": "nearest",
-}  # fmt: skip
+    "figure.facecolor": PAPER,
+    "axes.facecolor": PAPER,
+    "figure.dpi": 110,
+    "font.size": 12,
+    "axes.grid": True,
+    "grid.color": "#dcdcd6",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.8,
+    "image.interpolation": "nearest",
+}
 
 
 def _subplots(*args, **kwargs):
@@ -67,8 +75,13 @@ def sample_grid(*groups, titles=(), columns=8):
     tiles = [_tile(images, min(columns, len(images))) for images in groups]
     widths = [tile.shape[1] for tile in tiles]
     height = 6.2 * max(tile.shape[0] for tile in tiles) / sum(widths)
-    figure, axes = _subplots(1, len(tiles), figsize=(6.4, height + (0.4 if titles else 0.1)), squeeze=False,
-                             width_ratios=widths)  # fmt: skip
+    figure, axes = _subplots(
+        1,
+        len(tiles),
+        figsize=(6.4, height + (0.4 if titles else 0.1)),
+        squeeze=False,
+        width_ratios=widths,
+    )
     for i, (axis, tile) in enumerate(zip(axes[0], tiles)):
         axis.imshow(tile)
         axis.axis("off")
@@ -101,7 +114,9 @@ def _curves(history, lines, ylabel):
     window = min(len(steps), max(1, len(steps) // 50))
     for name, label, colour, dashes in lines:
         axis.plot(steps, history[name], color=colour, alpha=0.22, linewidth=0.8)
-        axis.plot(steps, _smooth(history[name], window), color=colour, linestyle=dashes, label=label)
+        axis.plot(
+            steps, _smooth(history[name], window), color=colour, linestyle=dashes, label=label
+        )
     axis.set(xlabel=f"step (bold: mean over {window})", ylabel=ylabel, xlim=(1, max(2, len(steps))))
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, 1.22), ncols=len(lines), frameon=False)
     return figure, axis
@@ -109,7 +124,10 @@ def _curves(history, lines, ylabel):
 
 def loss_curves(history):
     """Loss of both networks at every step, faint, and smoothed, bold (Figure 5 of gomez, Figure 2 of singh)."""
-    lines = [("loss_d", "discriminator", DISCRIMINATOR, "-"), ("loss_g", "generator", GENERATOR, "-")]
+    lines = [
+        ("loss_d", "discriminator", DISCRIMINATOR, "-"),
+        ("loss_g", "generator", GENERATOR, "-"),
+    ]
     figure, axis = _curves(history, lines, "loss")
     axis.set_ylim(bottom=0)
     return figure
@@ -117,8 +135,11 @@ def loss_curves(history):
 
 def probability_curves(history):
     """What D answers on average: on real images, and on generated ones before and after its update."""
-    lines = [("d_real", "D(x)", DISCRIMINATOR, "-"), ("d_fake_before", "D(G(z)) before", GENERATOR, "-"),
-             ("d_fake_after", "after", FADED, "--")]  # fmt: skip
+    lines = [
+        ("d_real", "D(x)", DISCRIMINATOR, "-"),
+        ("d_fake_before", "D(G(z)) before", GENERATOR, "-"),
+        ("d_fake_after", "after", FADED, "--"),
+    ]
     figure, axis = _curves(history, lines, "probability of being real")
     axis.axhline(0.5, color="#444444", linewidth=0.8)
     axis.set_ylim(0, 1)
@@ -132,17 +153,21 @@ def feature_map_picture(image, maps, count=8):
     ----------
     image : Tensor of shape (C, H, W)
     maps : list of Tensor of shape (maps, height, width)
-        From `dcgan_lib.features.block_maps`, for this image. Each map is scaled to its own range.
+        From `dcgan_lib.features.extraction.block_maps`, for this image. Each map is scaled to its own range.
     """
     widths = [1, 0.2, *[1] * count]  # the image, a gap, the maps
-    figure, axes = _subplots(len(maps), count + 2, figsize=(6.4, 0.95 * len(maps)), squeeze=False, width_ratios=widths)
+    figure, axes = _subplots(
+        len(maps), count + 2, figsize=(6.4, 0.95 * len(maps)), squeeze=False, width_ratios=widths
+    )
     for axis in axes.flat:
         axis.axis("off")
     axes[0, 0].imshow(_pixels(image[None])[0].squeeze(), cmap="gray", vmin=0, vmax=255)
     for number, (row, block) in enumerate(zip(axes, maps), 1):
         for axis, one in zip(row[2:], block):
             axis.imshow(one.detach().numpy(), cmap="viridis")
-        row[2].set_title(" ", fontsize=9)  # keeps the height of the words, which are wider than one map
+        row[2].set_title(
+            " ", fontsize=9
+        )  # keeps the height of the words, which are wider than one map
         words = f"block {number}: {len(block)} maps of {block.shape[1]}x{block.shape[2]}"
         row[2].annotate(words, (0, 1.08), xycoords="axes fraction", fontsize=9).set_in_layout(False)
     return figure
@@ -185,13 +210,17 @@ class Table:
 
         caption = f"<caption>{escape(self.caption)}</caption>" if self.caption else ""
         body = "".join(line(row, "td") for row in self.rows)
-        return (f'<table class="table">{caption}<thead>{line(self.header, "th")}</thead>'
-                f"<tbody>{body}</tbody></table>")  # fmt: skip
+        return (
+            f'<table class="table">{caption}<thead>{line(self.header, "th")}</thead>'
+            f"<tbody>{body}</tbody></table>"
+        )
 
     def __repr__(self):
         columns = list(zip(self.header, *self.rows))
         widths = [max(map(len, column)) for column in columns]
-        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in [self.header, *self.rows]]
+        lines = [
+            "  ".join(map(str.ljust, row, widths)).rstrip() for row in [self.header, *self.rows]
+        ]
         return "\n".join([self.caption, *lines] if self.caption else lines)
 
 
@@ -204,8 +233,10 @@ def table(rows, caption=""):
 
 def architecture_table(network):
     """Layers, output shape and parameters of each block (Table 1 of gomez)."""
-    rows = [{**row, "output": "x".join(map(str, row["output"])), "parameters": f"{row['parameters']:,}"}
-            for row in layer_table(network)]  # fmt: skip
+    rows = [
+        {**row, "output": "x".join(map(str, row["output"])), "parameters": f"{row['parameters']:,}"}
+        for row in layer_table(network)
+    ]
     return table(rows)
 
 
@@ -213,15 +244,29 @@ def results_table(rows, caption=""):
     """`classification_table`'s rows as a reader wants them: percent, and the number of classes predicted."""
 
     def cells(row):
-        size = f"all {row['train_images']:,}" if row["per_class"] == "all" else f"{row['per_class']} a class"
+        size = (
+            f"all {row['train_images']:,}"
+            if row["per_class"] == "all"
+            else f"{row['per_class']} a class"
+        )
         start = {"method": row["method"], "input": row["input"], "labels": size}
         if row["accuracy"] is None:
-            return {**start, "error %": "not run", "accuracy %": "", "classes predicted": row["note"], "seconds": "",
-                    "peak GB": ""}  # fmt: skip
+            return {
+                **start,
+                "error %": "not run",
+                "accuracy %": "",
+                "classes predicted": row["note"],
+                "seconds": "",
+                "peak GB": "",
+            }
         spread = f" ± {100 * row['spread']:.1f}" if row["spread"] is not None else ""
-        return {**start, "error %": f"{100 * row['error']:.2f}", "accuracy %": f"{100 * row['accuracy']:.2f}{spread}",
-                "classes predicted": f"{row['classes_predicted']} of {row['classes']}",
-                "seconds": f"{row['seconds']:.1f}",
-                "peak GB": f"{row['peak_memory_mb'] / 1000:.1f}" if row.get("peak_memory_mb") else ""}  # fmt: skip
+        return {
+            **start,
+            "error %": f"{100 * row['error']:.2f}",
+            "accuracy %": f"{100 * row['accuracy']:.2f}{spread}",
+            "classes predicted": f"{row['classes_predicted']} of {row['classes']}",
+            "seconds": f"{row['seconds']:.1f}",
+            "peak GB": f"{row['peak_memory_mb'] / 1000:.1f}" if row.get("peak_memory_mb") else "",
+        }
 
     return table([cells(row) for row in rows], caption)

@@ -8,7 +8,7 @@ many blocks, as in the network that the original paper trained on ImageNet: befo
 import torch
 from torch import nn
 
-from dcgan_lib.randomness import rng
+from dcgan_lib.utils.random import rng
 
 HALVINGS = {32: 3, 64: 4, 128: 5}
 # Padding that makes a convolution of stride 2 halve the picture exactly, and the rows that its transpose must
@@ -18,9 +18,13 @@ PADDING = {3: (1, 1), 4: (1, 0), 5: (2, 1)}
 
 def _check(image_size, channels, latent_dim, width, kernel_size):
     if image_size not in HALVINGS:
-        raise ValueError(f"image_size is {image_size!r}; the networks are built for {list(HALVINGS)} pixels")
+        raise ValueError(
+            f"image_size is {image_size!r}; the networks are built for {list(HALVINGS)} pixels"
+        )
     if kernel_size not in PADDING:
-        raise ValueError(f"kernel_size is {kernel_size!r}; the papers use 3, 4 and 5, choose one of them")
+        raise ValueError(
+            f"kernel_size is {kernel_size!r}; the papers use 3, 4 and 5, choose one of them"
+        )
     if channels not in (1, 3):
         raise ValueError(f"channels is {channels!r}; grey images have 1, colour images 3")
     for name, value in (("latent_dim", latent_dim), ("width", width)):
@@ -31,8 +35,15 @@ def _check(image_size, channels, latent_dim, width, kernel_size):
 def _steps(image_size, channels, width, kernel_size):
     """(maps before, maps after, stride) of the discriminator's blocks; the generator takes them backwards."""
     strides = (1, 2) if kernel_size == 3 else (2,)
-    after = [(width * 2**halving, stride) for halving in range(HALVINGS[image_size]) for stride in strides]
-    return [(before, maps, stride) for before, (maps, stride) in zip([channels, *(maps for maps, _ in after)], after)]
+    after = [
+        (width * 2**halving, stride)
+        for halving in range(HALVINGS[image_size])
+        for stride in strides
+    ]
+    return [
+        (before, maps, stride)
+        for before, (maps, stride) in zip([channels, *(maps for maps, _ in after)], after)
+    ]
 
 
 @torch.no_grad()
@@ -75,26 +86,39 @@ class Generator(nn.Module):
     torch.Size([5, 1, 32, 32])
     """
 
-    def __init__(self, image_size=64, channels=3, latent_dim=100, width=64, kernel_size=4, *, seed=0):
+    def __init__(
+        self, image_size=64, channels=3, latent_dim=100, width=64, kernel_size=4, *, seed=0
+    ):
         super().__init__()
         _check(image_size, channels, latent_dim, width, kernel_size)
         self.latent_dim = latent_dim
         padding, output_padding = PADDING[kernel_size]
         *hidden, last = [
-            _layer(nn.ConvTranspose2d, before, after, kernel_size, stride=stride, padding=padding,
-                   output_padding=output_padding if stride == 2 else 0)
+            _layer(
+                nn.ConvTranspose2d,
+                before,
+                after,
+                kernel_size,
+                stride=stride,
+                padding=padding,
+                output_padding=output_padding if stride == 2 else 0,
+            )
             for after, before, stride in reversed(_steps(image_size, channels, width, kernel_size))
-        ]  # fmt: skip
+        ]
         first = _layer(nn.ConvTranspose2d, latent_dim, hidden[0].in_channels, 4)
-        self.blocks = nn.ModuleList(nn.Sequential(layer, nn.BatchNorm2d(layer.out_channels), nn.ReLU(inplace=True))
-                                    for layer in (first, *hidden))  # fmt: skip
+        self.blocks = nn.ModuleList(
+            nn.Sequential(layer, nn.BatchNorm2d(layer.out_channels), nn.ReLU(inplace=True))
+            for layer in (first, *hidden)
+        )
         self.head = nn.Sequential(last, nn.Tanh())
         _initialise(self, rng(seed, "generator weights"))
 
     def forward(self, z):
         """Latents (N, latent_dim) or (N, latent_dim, 1, 1) to images (N, channels, H, W) in [-1, 1]."""
         if z.shape[1:].numel() != self.latent_dim:
-            raise ValueError(f"latents have shape {tuple(z.shape)}; this generator takes (N, {self.latent_dim})")
+            raise ValueError(
+                f"latents have shape {tuple(z.shape)}; this generator takes (N, {self.latent_dim})"
+            )
         x = z.reshape(len(z), self.latent_dim, 1, 1)
         for block in self.blocks:
             x = block(x)
@@ -132,7 +156,14 @@ class Discriminator(nn.Module):
         self.width, self.kernel_size = width, kernel_size
         self.blocks = nn.ModuleList()
         for before, after, stride in _steps(image_size, channels, width, kernel_size):
-            layer = _layer(nn.Conv2d, before, after, kernel_size, stride=stride, padding=PADDING[kernel_size][0])
+            layer = _layer(
+                nn.Conv2d,
+                before,
+                after,
+                kernel_size,
+                stride=stride,
+                padding=PADDING[kernel_size][0],
+            )
             norm = [nn.BatchNorm2d(after)] if len(self.blocks) else []
             self.blocks.append(nn.Sequential(layer, *norm, nn.LeakyReLU(0.2, inplace=True)))
         self.head = _layer(nn.Conv2d, after, 1, 4)
@@ -147,8 +178,10 @@ class Discriminator(nn.Module):
         expected = (self.channels, self.image_size, self.image_size)
         for images in batches:
             if tuple(images.shape[1:]) != expected:
-                raise ValueError(f"images have shape {tuple(images.shape)}; this discriminator takes "
-                                 f"(N, {', '.join(map(str, expected))})")  # fmt: skip
+                raise ValueError(
+                    f"images have shape {tuple(images.shape)}; this discriminator takes "
+                    f"(N, {', '.join(map(str, expected))})"
+                )
         if len(batches) == 1:
             x = batches[0]
             for block in self.blocks:
@@ -190,11 +223,21 @@ def layer_table(network):
         x = block(x.to(next(block.parameters()).device))
         layers = list(block) if isinstance(block, nn.Sequential) else [block]
         convolution = layers[0]
-        names = ["{0}x{0} {1}, stride {2}".format(
-            convolution.kernel_size[0],
-            "convTrans" if isinstance(convolution, nn.ConvTranspose2d) else "conv", convolution.stride[0])]
+        names = [
+            "{0}x{0} {1}, stride {2}".format(
+                convolution.kernel_size[0],
+                "convTrans" if isinstance(convolution, nn.ConvTranspose2d) else "conv",
+                convolution.stride[0],
+            )
+        ]
         names += [type(layer).__name__.removesuffix("2d") for layer in layers[1:]]
-        rows.append({"block": "head" if i == len(network.blocks) else str(i + 1), "layers": ", ".join(names),
-                     "output": tuple(x.shape[1:]), "parameters": count_parameters(block)})  # fmt: skip
+        rows.append(
+            {
+                "block": "head" if i == len(network.blocks) else str(i + 1),
+                "layers": ", ".join(names),
+                "output": tuple(x.shape[1:]),
+                "parameters": count_parameters(block),
+            }
+        )
     network.train(was_training)
     return rows

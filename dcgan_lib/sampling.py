@@ -2,7 +2,7 @@
 
 import torch
 
-from dcgan_lib.randomness import rng
+from dcgan_lib.utils.random import rng
 
 
 def latent(n, latent_dim=100, seed=0, distribution="normal", purpose="latent"):
@@ -71,7 +71,9 @@ def slerp(z0, z1, t):
     t = t[:, None]
     if angle.sin() < 1e-6:  # same or opposite direction: there is no arc to choose
         return (1 - t) * z0 + t * z1
-    direction = (torch.sin((1 - t) * angle) * z0 / length0 + torch.sin(t * angle) * z1 / length1) / angle.sin()
+    direction = (
+        torch.sin((1 - t) * angle) * z0 / length0 + torch.sin(t * angle) * z1 / length1
+    ) / angle.sin()
     return direction * ((1 - t) * length0 + t * length1)
 
 

@@ -33,13 +33,22 @@ def make_images():
 
     def make(n=96, size=32, channels=1, classes=4, seed=0):
         stream = torch.Generator().manual_seed(seed)
-        pixels = torch.randint(0, 60, (n, size, size, channels), generator=stream, dtype=torch.uint8)
+        pixels = torch.randint(
+            0, 60, (n, size, size, channels), generator=stream, dtype=torch.uint8
+        )
         labels = torch.arange(n) % classes
         for i, label in enumerate(labels.tolist()):
             top = label * size // classes
             pixels[i, top : top + size // 4, 4 : size // 2] += 150
         names = tuple(f"class {c}" for c in range(classes))
-        return ImageSet(pixels.permute(0, 3, 1, 2), labels, names, "squares", f"squares-{n}-{size}-{channels}-{seed}", [])
+        return ImageSet(
+            pixels.permute(0, 3, 1, 2),
+            labels,
+            names,
+            "squares",
+            f"squares-{n}-{size}-{channels}-{seed}",
+            [],
+        )
 
     return make
 
@@ -54,12 +63,28 @@ def coloured_run(tmp_path_factory):
         for name, hue in hues.items():
             (folder / "pictures" / split / name).mkdir(parents=True)
             for i in range(count):
-                pixels = np.clip(np.array(hue) + draw.integers(-40, 40, (32, 32, 3)), 0, 255).astype(np.uint8)
+                pixels = np.clip(
+                    np.array(hue) + draw.integers(-40, 40, (32, 32, 3)), 0, 255
+                ).astype(np.uint8)
                 Image.fromarray(pixels).save(folder / "pictures" / split / name / f"{i}.png")
-    sizes = {"image_size": 32, "width": 8, "batch_size": 16, "epochs": 1, "start_epochs": 1, "per_class": 10, "seed": 1}
+    sizes = {
+        "image_size": 32,
+        "width": 8,
+        "batch_size": 16,
+        "epochs": 1,
+        "start_epochs": 1,
+        "per_class": 10,
+        "seed": 1,
+    }
     parameters = {"dataset": "folder", "root": str(folder / "pictures"), **sizes}
     (folder / "coloured.yaml").write_text(yaml.safe_dump(parameters))
-    command = ["-m", "dcgan_lib.batch", str(folder / "coloured.yaml"), "--runs", str(folder / "runs")]
+    command = [
+        "-m",
+        "dcgan_lib.commands.batch",
+        str(folder / "coloured.yaml"),
+        "--runs",
+        str(folder / "runs"),
+    ]
     subprocess.run([sys.executable, *command], cwd=ROOT)
     return folder / "runs" / "coloured"
 

@@ -42,7 +42,9 @@ def test_both_programs_train_on_the_same_pictures(tmp_path, monkeypatch):
     training_speed.write_pictures(tmp_path, 32, 16)
     seen = []
     step = training_speed.textbook_step
-    monkeypatch.setattr(training_speed, "textbook_step", lambda *args: seen.append(args[4].shape) or step(*args))
+    monkeypatch.setattr(
+        training_speed, "textbook_step", lambda *args: seen.append(args[4].shape) or step(*args)
+    )
     training_speed.textbook_process(f"{tmp_path}/train", 32, 4, 2)
     assert seen == [(8, 3, 32, 32)] * 2
     training_speed.our_process(tmp_path, 32, 4, 2)
@@ -50,11 +52,26 @@ def test_both_programs_train_on_the_same_pictures(tmp_path, monkeypatch):
 
 def test_the_formats_are_compared_curve_by_curve(tmp_path, monkeypatch):
     training_speed.write_pictures(tmp_path, 32, 128)
-    precision.main([f"{tmp_path}/train", "--epochs", "2", "--runs", f"{tmp_path}/runs", "--out", f"{tmp_path}/record.json"])
+    precision.main(
+        [
+            f"{tmp_path}/train",
+            "--epochs",
+            "2",
+            "--runs",
+            f"{tmp_path}/runs",
+            "--out",
+            f"{tmp_path}/record.json",
+        ]
+    )
     record = read_record(tmp_path / "record.json")
-    assert {kind: sorted(runs) for kind, runs in record["curves"].items()} == {"bf16": ["0", "1"], "fp32": ["0", "1"]}
+    assert {kind: sorted(runs) for kind, runs in record["curves"].items()} == {
+        "bf16": ["0", "1"],
+        "fp32": ["0", "1"],
+    }
     history = Run.load(tmp_path / "runs" / "fp32-1").history
-    assert record["curves"]["fp32"]["1"]["loss_d"] == [history["loss_d"][history["epoch"] == e].mean() for e in (1, 2)]
+    assert record["curves"]["fp32"]["1"]["loss_d"] == [
+        history["loss_d"][history["epoch"] == e].mean() for e in (1, 2)
+    ]
     for row in record["distances"]["formats"] + record["distances"]["seeds"]:
         assert min(row.values()) > 0
 
@@ -65,7 +82,10 @@ def test_loading_is_timed_on_both_sides_and_a_large_set_is_served(tmp_path, monk
     found = image_loading.loading(tmp_path, 32, rounds=1)
     assert found["images"] == 16 and found["ratio"] > 0
     found = image_loading.large(count=64, steps=4)
-    assert found["images"] == 64 and set(found["training_images_per_second"]) == {"memory", "mapped"}
+    assert found["images"] == 64 and set(found["training_images_per_second"]) == {
+        "memory",
+        "mapped",
+    }
 
 
 @pytest.fixture
@@ -82,47 +102,99 @@ def labelled(tmp_path):
     return tmp_path / "pictures"
 
 
-def test_the_study_of_accuracy_changes_one_thing_at_a_time_and_goes_on(labelled, tmp_path, monkeypatch):
+def test_the_study_of_accuracy_changes_one_thing_at_a_time_and_goes_on(
+    labelled, tmp_path, monkeypatch
+):
     monkeypatch.setattr(accuracy, "TrainConfig", partial(TrainConfig, width=8, batch_size=16))
     monkeypatch.setattr(accuracy, "PER_CLASS", 8)
     monkeypatch.setattr(accuracy, "DRAWS", 2)
     monkeypatch.setattr(accuracy, "CENTROIDS", 4)
     out = tmp_path / "record.json"
-    command = [str(labelled), "--epochs", "2", "--longer", "3", "--runs", f"{tmp_path}/runs", "--out", str(out)]
+    command = [
+        str(labelled),
+        "--epochs",
+        "2",
+        "--longer",
+        "3",
+        "--runs",
+        f"{tmp_path}/runs",
+        "--out",
+        str(out),
+    ]
     accuracy.main(command)
     rows = read_record(out)["rows"]
     base = next(row for row in rows if row["factor"] == "base")
     for row in rows:
         if row["config"]:
-            facts = [(name, value) for name in ("config", "how") for name, value in row[name].items()]
-            differing = {name for name, value in facts if value != (base["config"] | base["how"])[name]} - {"seed"}
-            more, repeated = {"base": 0, "untrained, kernel 5": 2, "epochs and recipe": 2}, ("untrained", "kernel", "epochs")
-            assert row["config"]["seed"] == 0 or row["factor"] in (*more, *repeated, "overlap and places"), row
+            facts = [
+                (name, value) for name in ("config", "how") for name, value in row[name].items()
+            ]
+            differing = {
+                name for name, value in facts if value != (base["config"] | base["how"])[name]
+            } - {"seed"}
+            more, repeated = (
+                {"base": 0, "untrained, kernel 5": 2, "epochs and recipe": 2},
+                ("untrained", "kernel", "epochs"),
+            )
+            assert row["config"]["seed"] == 0 or row["factor"] in (
+                *more,
+                *repeated,
+                "overlap and places",
+            ), row
             if row["factor"] == "overlap and places":
                 wanted = {"kernel 5": {"kernel_size"}, "untrained": {"trained"}}
-                wanted = set().union(*(names for part, names in wanted.items() if part in row["value"]))
+                wanted = set().union(
+                    *(names for part, names in wanted.items() if part in row["value"])
+                )
                 assert differing == {"recipe", "shift"} | wanted, row
             else:
                 assert len(differing) == more.get(row["factor"], 1), row
     network = TrainConfig(image_size=32, channels=3, width=8, batch_size=16, epochs=2).networks()[1]
-    parts = [load_images("folder", root=labelled, split=split, size=32) for split in ("train", "test")]
-    X, X_test = (extract_features(network, part, "radford-svhn", mirror=True).astype(np.float16) for part in parts)
+    parts = [
+        load_images("folder", root=labelled, split=split, size=32) for split in ("train", "test")
+    ]
+    X, X_test = (
+        extract_features(network, part, "radford-svhn", mirror=True).astype(np.float16)
+        for part in parts
+    )
     svm = L2SVM(accuracy.C_GRID, standardize=True).fit(X, parts[0].labels.numpy())
-    untrained = next(row for row in rows if (row["factor"], row["value"], row["per_class"]) == ("untrained", 0, "all"))
-    assert untrained["accuracy"] == pytest.approx(svm.score(X_test, parts[1].labels.numpy()), abs=0.05)
+    untrained = next(
+        row
+        for row in rows
+        if (row["factor"], row["value"], row["per_class"]) == ("untrained", 0, "all")
+    )
+    assert untrained["accuracy"] == pytest.approx(
+        svm.score(X_test, parts[1].labels.numpy()), abs=0.05
+    )
 
-    rows = [row for row in rows if row["factor"] != "control"]  # as if they had not been measured yet
+    rows = [
+        row for row in rows if row["factor"] != "control"
+    ]  # as if they had not been measured yet
     accuracy.write_record(out, read_record(out) | {"rows": rows})
-    monkeypatch.setattr(accuracy, "measure", None)  # nothing that is in the record is measured again
+    monkeypatch.setattr(
+        accuracy, "measure", None
+    )  # nothing that is in the record is measured again
     accuracy.main(command)
-    assert [row["value"] for row in read_record(out)["rows"][len(rows) :]] == ["pixels"] * 4 + ["k-means"] * 4
+    assert [row["value"] for row in read_record(out)["rows"][len(rows) :]] == ["pixels"] * 4 + [
+        "k-means"
+    ] * 4
 
 
 def test_the_size_of_a_classifier_is_measured_beside_liblinear(labelled, tmp_path, monkeypatch):
     images = load_images("folder", root=labelled, size=32)
-    train(images, TrainConfig(image_size=32, channels=3, width=8, batch_size=16, epochs=1), tmp_path / "run")
-    found = classification_size.fit_all(labelled, tmp_path / "run", tmp_path, classification_size.C_GRID)
-    assert (found["images"], found["features"]) == (48, 3584) and found["accuracy"] > 0.4 and len(found["path"]) > 1
+    train(
+        images,
+        TrainConfig(image_size=32, channels=3, width=8, batch_size=16, epochs=1),
+        tmp_path / "run",
+    )
+    found = classification_size.fit_all(
+        labelled, tmp_path / "run", tmp_path, classification_size.C_GRID
+    )
+    assert (
+        (found["images"], found["features"]) == (48, 3584)
+        and found["accuracy"] > 0.4
+        and len(found["path"]) > 1
+    )
     monkeypatch.setattr(classification_size, "ONE_C", 1e-3)
     found = classification_size.compare(labelled, tmp_path / "run", tmp_path, 10)
     assert found["images"] == 30 and found["objective_ratio"] == pytest.approx(1, abs=1e-3)

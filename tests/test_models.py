@@ -24,9 +24,15 @@ def reference_generator(channels=3, width=64):
     maps_in, layers = 100, []
     for i, maps in enumerate((width * 8, width * 4, width * 2, width)):
         stride, padding = (2, 1) if i else (1, 0)
-        layers += [nn.ConvTranspose2d(maps_in, maps, 4, stride, padding, bias=False), nn.BatchNorm2d(maps), nn.ReLU()]
+        layers += [
+            nn.ConvTranspose2d(maps_in, maps, 4, stride, padding, bias=False),
+            nn.BatchNorm2d(maps),
+            nn.ReLU(),
+        ]
         maps_in = maps
-    return nn.Sequential(*layers, nn.ConvTranspose2d(maps_in, channels, 4, 2, 1, bias=False), nn.Tanh())
+    return nn.Sequential(
+        *layers, nn.ConvTranspose2d(maps_in, channels, 4, 2, 1, bias=False), nn.Tanh()
+    )
 
 
 def copy_in_order(source, target):
@@ -82,7 +88,9 @@ def test_initial_statistics():
     for network in (Generator(), Discriminator()):
         for layer in network.modules():
             if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)) and layer.weight.numel() > 10_000:
-                assert abs(layer.weight.mean()) < 5e-4 and layer.weight.std() == pytest.approx(0.02, rel=0.02)
+                assert abs(layer.weight.mean()) < 5e-4 and layer.weight.std() == pytest.approx(
+                    0.02, rel=0.02
+                )
             if isinstance(layer, nn.BatchNorm2d):
                 assert layer.weight.mean() == pytest.approx(1, abs=0.01)
                 assert layer.weight.std() == pytest.approx(0.02, rel=0.3) and not layer.bias.any()
@@ -111,10 +119,15 @@ def test_layer_table_follows_table_1():
     assert network.training, "looking at the layers must not change the mode"
 
 
-@pytest.mark.parametrize("wrong,word", [
-    (dict(image_size=48), "48"), (dict(kernel_size=6), "kernel_size is 6"), (dict(channels=2), "channels is 2"),
-    (dict(width=0), "width is 0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "wrong,word",
+    [
+        (dict(image_size=48), "48"),
+        (dict(kernel_size=6), "kernel_size is 6"),
+        (dict(channels=2), "channels is 2"),
+        (dict(width=0), "width is 0"),
+    ],
+)
 def test_sizes_that_do_not_exist(wrong, word):
     for kind in (Generator, Discriminator):
         with pytest.raises(ValueError, match=word):

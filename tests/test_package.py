@@ -9,7 +9,9 @@ import dcgan_lib
 def test_import_is_light():
     heavy = ("matplotlib", "sklearn", "torchvision", "torch", "scipy", "papermill")
     code = "import sys, dcgan_lib; print([m for m in sys.argv[1:] if m in sys.modules])"
-    out = subprocess.run([sys.executable, "-c", code, *heavy], capture_output=True, text=True, check=True)
+    out = subprocess.run(
+        [sys.executable, "-c", code, *heavy], capture_output=True, text=True, check=True
+    )
     assert out.stdout.strip() == "[]"
 
 

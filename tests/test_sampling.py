@@ -13,7 +13,9 @@ def generator():
 def test_samples_are_repeatable_and_leave_the_mode_alone(generator):
     images = sample(generator, 5, seed=3)
     assert images.shape == (5, 1, 32, 32) and images.abs().max() <= 1
-    assert torch.equal(images, sample(generator, 5, seed=3)) and not torch.equal(images, sample(generator, 5, seed=4))
+    assert torch.equal(images, sample(generator, 5, seed=3)) and not torch.equal(
+        images, sample(generator, 5, seed=4)
+    )
     assert generator.training
 
 
@@ -34,7 +36,9 @@ def test_slerp_ends_angle_and_length():
     torch.testing.assert_close(path[0], z0)
     torch.testing.assert_close(path[-1], z1)
     lengths = path.norm(dim=1)
-    torch.testing.assert_close(lengths, torch.linspace(0, 1, 5) * (z1.norm() - z0.norm()) + z0.norm())
+    torch.testing.assert_close(
+        lengths, torch.linspace(0, 1, 5) * (z1.norm() - z0.norm()) + z0.norm()
+    )
     angles = torch.nn.functional.cosine_similarity(path[:-1], path[1:]).arccos()
     torch.testing.assert_close(angles, angles[:1].expand(4), atol=1e-3, rtol=0)
 

@@ -23,8 +23,11 @@ class DataSetTable(SphinxDirective):
         from dcgan_lib import describe_datasets
 
         lines = ["| name | images | pixels | labels | paper |", "|---|---|---|---|---|"]
-        lines += [f"| [`{row['name']}`](#data-{row['name']}) | {count(row)} | {row['pixels']} | {row['labels']} "
-                  f"| {papers(row)} |" for row in describe_datasets()]  # fmt: skip
+        lines += [
+            f"| [`{row['name']}`](#data-{row['name']}) | {count(row)} | {row['pixels']} | {row['labels']} "
+            f"| {papers(row)} |"
+            for row in describe_datasets()
+        ]
         return self.parse_text_to_nodes("\n".join(lines))
 
 
@@ -32,10 +35,13 @@ class DataSets(SphinxDirective):
     """A section for each data set; the last thing on its page, as sections join the page's own."""
 
     def run(self):
-        from dcgan_lib.data import DATASETS, describe_datasets
+        from dcgan_lib.data.loading import DATASETS, describe_datasets
 
-        lines = [line for row in describe_datasets()
-                 for line in section(row, inspect.getdoc(DATASETS[row["name"]].source))]  # fmt: skip
+        lines = [
+            line
+            for row in describe_datasets()
+            for line in section(row, inspect.getdoc(DATASETS[row["name"]].source))
+        ]
         return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
 
 
@@ -49,15 +55,31 @@ def papers(row):
 
 def section(row, about):
     """The lines of one data set: what its loader says of itself, then the facts."""
-    call = f'load_images("{row["name"]}")' if row["images"] else f'load_images("{row["name"]}", root="my/pictures")'
-    facts = {"published at": f"<{row['page']}>" if row["page"].startswith("http") else row["page"],
-             "licence": row["licence"],
-             "splits": ", ".join(f"`{split}`" for split in row["splits"]) or "those of your folders",
-             "options": ", ".join(f"`{name}={default!r}`" for name, default in row["options"].items()),
-             "how it comes": row["get"]}  # fmt: skip
-    return ["", f"(data-{row['name']})=", f"## `{row['name']}`: {row['title']}", "", about, "",
-            *(f"- {name}: {value}" for name, value in facts.items() if value),
-            "", "```python", f"images = {call}", "```"]  # fmt: skip
+    call = (
+        f'load_images("{row["name"]}")'
+        if row["images"]
+        else f'load_images("{row["name"]}", root="my/pictures")'
+    )
+    facts = {
+        "published at": f"<{row['page']}>" if row["page"].startswith("http") else row["page"],
+        "licence": row["licence"],
+        "splits": ", ".join(f"`{split}`" for split in row["splits"]) or "those of your folders",
+        "options": ", ".join(f"`{name}={default!r}`" for name, default in row["options"].items()),
+        "how it comes": row["get"],
+    }
+    return [
+        "",
+        f"(data-{row['name']})=",
+        f"## `{row['name']}`: {row['title']}",
+        "",
+        about,
+        "",
+        *(f"- {name}: {value}" for name, value in facts.items() if value),
+        "",
+        "```python",
+        f"images = {call}",
+        "```",
+    ]
 
 
 def setup(app):

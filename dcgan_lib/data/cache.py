@@ -22,10 +22,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from dcgan_lib.data.imageset import ImageSet
-from dcgan_lib.data.picture import CROPS, decode_all, is_grey
-from dcgan_lib.locks import locked
-from dcgan_lib.randomness import rng
+from dcgan_lib.data.decoding import CROPS, decode_all, is_grey
+from dcgan_lib.data.image_set import ImageSet
+from dcgan_lib.utils.locks import locked
+from dcgan_lib.utils.random import rng
 
 
 def home():
@@ -98,7 +98,9 @@ def fill(made, recipe, source, contents, order, wanted, channels, crop):
     size, skipped, taken, digest = recipe["size"], list(contents.skipped), array("q"), sha256()
     progress = tqdm(None, f"Decoding {recipe['dataset']}", wanted, unit=" images", delay=1)
     with open(made / "images.bin", "wb") as out, progress:
-        for i, pixels in readable(contents.pictures, source.root, order, wanted, size, channels, crop, skipped):
+        for i, pixels in readable(
+            contents.pictures, source.root, order, wanted, size, channels, crop, skipped
+        ):
             out.write(pixels)
             digest.update(pixels)
             taken.append(i)
@@ -134,7 +136,9 @@ def readable(pictures, root, order, wanted, size, channels, crop, skipped):
         decoded = decode_all((located(pictures[i], root) for i in some), size, channels, crop)
         for i, pixels in zip(some, decoded):
             if isinstance(pixels, str):
-                path = pictures[i] if isinstance(pictures, list) else f"image {i}"  # arrays are not asked for twice
+                path = (
+                    pictures[i] if isinstance(pictures, list) else f"image {i}"
+                )  # arrays are not asked for twice
                 skipped.append((path, pixels))
             else:
                 wanted -= 1
@@ -143,9 +147,15 @@ def readable(pictures, root, order, wanted, size, channels, crop, skipped):
 
 def nothing_usable(recipe, source, skipped):
     """The error for a data set in which nothing was found."""
-    reasons = "; ".join(f"{path}: {reason}" for path, reason in skipped[:3]) + "; and others" * (len(skipped) > 3)
+    reasons = "; ".join(f"{path}: {reason}" for path, reason in skipped[:3]) + "; and others" * (
+        len(skipped) > 3
+    )
     tried = f"{len(skipped):,} were tried or named in a list: {reasons}. " if skipped else ""
-    files = f"Of {len(source.listing):,} files there, the first is {source.listing[0][0]}. " if source.listing else ""
+    files = (
+        f"Of {len(source.listing):,} files there, the first is {source.listing[0][0]}. "
+        if source.listing
+        else ""
+    )
     return ValueError(
         f"The split {recipe['split']!r} of {recipe['dataset']!r} has no usable image in {source.root}. {tried}{files}"
         "Take another split, or put images of this one there."

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from os import scandir
 from pathlib import Path
 
-from dcgan_lib.data import download as network
-from dcgan_lib.data.archive import extract
+from dcgan_lib.data import downloads as network
+from dcgan_lib.data.archives import extract
 from dcgan_lib.data.cache import home
-from dcgan_lib.data.picture import SUFFIXES
+from dcgan_lib.data.decoding import SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,9 @@ def provide(name, root, archives, download, by_hand):
         if not packed.is_file():
             if not (download and archive.addresses):
                 choice = "Take download=True, or" if archive.addresses else "To get it,"
-                raise not_there(name, root, archive.holds, f"{choice} {by_hand(' and '.join(lacking))}")
+                raise not_there(
+                    name, root, archive.holds, f"{choice} {by_hand(' and '.join(lacking))}"
+                )
             try:
                 network.download(archive.addresses, packed, archive.checksum)
             except RuntimeError as error:
@@ -112,7 +114,9 @@ def images_among(listing):
     """(the paths in a listing that have the suffix of an image, the others with the reason)."""
     images = [path for path, _, _ in listing if path.lower().endswith(SUFFIXES)]
     known = set(images)
-    return images, [(path, "not the suffix of an image") for path, _, _ in listing if path not in known]
+    return images, [
+        (path, "not the suffix of an image") for path, _, _ in listing if path not in known
+    ]
 
 
 def those_there(named, listing):

@@ -1,0 +1,183 @@
+"""The book in a real browser: no error, nothing fetched from elsewhere, pictures drawn, buttons that work."""
+
+import os
+import shutil
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import build
+import pytest
+import yaml
+from playwright.sync_api import sync_playwright
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+CHAPTERS = [name.removesuffix(".ipynb") for name in build.chapter_names()]
+PAGES = [
+    "book/intro",
+    *(f"notebooks/{name}" for name in CHAPTERS),
+    "book/glossary",
+    "book/references",
+]
+
+pytestmark = pytest.mark.skipif(
+    not CHROMIUM and not os.environ.get("CI"),
+    reason="no Chromium on this machine: apt install chromium",
+)
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(book):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=book[1]))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    assert CHROMIUM, "no Chromium on this machine: apt install chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium, address):
+    """visit(page, **window): the page when all of it is loaded; what went wrong is in page.troubles."""
+    contexts = []
+
+    def open_page(path, **window):
+        contexts.append(chromium.new_context(**window))
+        page = contexts[-1].new_page()
+        page.troubles = []
+        page.on("console", lambda said: said.type == "error" and page.troubles.append(said.text))
+        page.on("pageerror", lambda error: page.troubles.append(str(error)))
+        page.on("requestfailed", lambda request: page.troubles.append(f"failed: {request.url}"))
+        page.on(
+            "request",
+            lambda request: (
+                request.url.startswith((address, "data:"))
+                or page.troubles.append(f"elsewhere: {request.url}")
+            ),
+        )
+        page.on(
+            "response",
+            lambda response: (
+                response.ok
+                or response.status == 304
+                or page.troubles.append(f"{response.status}: {response.url}")
+            ),
+        )
+        page.goto(f"{address}/{path}.html")
+        page.wait_for_load_state("networkidle")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_opens_without_trouble_and_draws_all_it_has(visit, path):
+    page = visit(path, viewport={"width": 1280, "height": 900})
+    assert page.troubles == []
+    widths = page.eval_on_selector_all(
+        "article img", "images => images.map(i => i.complete ? i.naturalWidth : 0)"
+    )
+    assert all(width > 0 for width in widths)
+    if path not in ("book/datasets", "book/glossary", "book/references"):
+        assert widths, "a page of this kind has a picture"
+    formulas = page.locator("article .math")
+    assert formulas.count() == page.locator("article .math mjx-container").count(), (
+        "a formula was not set"
+    )
+    assert page.locator("mjx-merror, article .problematic").count() == 0
+    hidden = page.eval_on_selector_all(
+        ".cell_input pre",
+        "all => all.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent)",
+    )
+    assert not hidden, f"this code runs out of its box: {hidden[0]}"
+    # One header: the theme's own second one stays away.
+    assert page.locator(".bd-header").count() == 0 or not page.locator(".bd-header").is_visible()
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_is_wider_than_a_telephone(visit, path, scheme):
+    page = visit(path, viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    assert page.troubles == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    wide = page.eval_on_selector_all(
+        "article > section *",
+        "all => all.filter(e => e.getBoundingClientRect().right > 391 && "
+        "!e.closest('pre, .math, mjx-container, .cell_output, .pst-scrollable-table-container')).map(e => e.outerHTML)",
+    )
+    assert not wide, wide[0][:300]
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_chapter_leads_to_colab_and_can_be_downloaded(visit, chapter):
+    page = visit(f"notebooks/{chapter}")
+    repository = yaml.safe_load((build.ROOT / "_config.yml").read_text())["repository"]
+    path = repository["url"].removeprefix("https://github.com/")
+    expected = f"https://colab.research.google.com/github/{path}/blob/{repository['branch']}/notebooks/{chapter}.ipynb"
+    assert page.locator("a[href*='colab']").evaluate_all("all => all.map(a => a.href)") == [
+        expected
+    ]
+    source = page.locator(
+        "a[href$='.ipynb'][download], a.btn-download-source-button"
+    ).first.get_attribute("href")
+    answer = page.request.get(f"{page.url.rsplit('/', 1)[0]}/{source}")
+    assert answer.ok and answer.json()["nbformat"] == 4
+
+
+def test_the_switch_turns_the_page_dark_and_figures_keep_their_colours(visit):
+    page = visit(
+        f"notebooks/{CHAPTERS[0]}", viewport={"width": 1280, "height": 900}, color_scheme="light"
+    )
+    background = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(background)
+    for _ in range(3):  # automatic, light, dark, in the theme's order
+        page.locator("button.theme-switch-button").first.click()
+        if page.evaluate("document.documentElement.dataset.theme") == "dark":
+            break
+    page.wait_for_function(f"{background} !== '{light}'")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    figure = page.locator("article figure img").first
+    assert figure.evaluate("image => getComputedStyle(image).filter") == "none"
+    assert page.troubles == []
+
+
+def test_an_answer_opens_when_it_is_asked_for(visit):
+    page = visit(f"notebooks/{CHAPTERS[0]}")
+    answer = page.locator("details:has(> summary:text('Answer'))").first
+    words = answer.locator("p").first
+    assert not words.is_visible()
+    answer.locator("summary").click()
+    assert words.is_visible()
+
+
+def test_the_search_finds_a_chapter(visit):
+    page = visit("search", viewport={"width": 1280, "height": 900})
+    page.goto(f"{page.url}?q=discriminator")
+    page.wait_for_selector("#search-results li a")
+    assert page.locator("#search-results li a[href*='notebooks/']").count() > 0
+    assert page.troubles == []

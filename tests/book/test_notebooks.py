@@ -1,0 +1,203 @@
+"""The chapters as texts: pairs in step, parameters that reach their cells, pictures described, exercises solved."""
+
+import ast
+import dis
+import re
+
+import jupytext
+import nbformat
+import pytest
+from build import chapter_names
+from IPython.core.inputtransformer2 import TransformerManager
+from make_notebooks import chapters, pair_problems, renew_setup, setup_source, tags
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
+
+from dcgan_lib.commands.batch import find_chapters
+
+CHAPTERS = chapters()
+each_chapter = pytest.mark.parametrize("md", CHAPTERS, ids=lambda md: md.stem)
+
+
+def code_cells(md):
+    return [cell for cell in jupytext.read(md).cells if cell.cell_type == "code"]
+
+
+def names(source, operations):
+    """Names that a cell's code, functions included, touches with one of these bytecode operations."""
+
+    def walk(code):
+        for step in dis.get_instructions(code):
+            if step.opname in operations:
+                yield step.argval
+        for constant in code.co_consts:
+            if hasattr(constant, "co_code"):
+                yield from walk(constant)
+
+    return set(walk(compile(TransformerManager().transform_cell(source), "cell", "exec")))
+
+
+def section(md, title):
+    """The text between the heading `## title` and the next of its level."""
+    found = re.search(rf"^## {title}$(.*?)(?=^## |\Z)", md.read_text(), re.MULTILINE | re.DOTALL)
+    assert found, f"{md.name} has no section `## {title}`"
+    return found[1]
+
+
+@each_chapter
+def test_text_and_executed_notebook_are_in_step(md):
+    assert pair_problems(md) == []
+
+
+def test_every_kind_of_difference_is_noticed(tmp_path):
+    """Each change to a copy of a good pair must be seen, or the test above is worth nothing."""
+    good = CHAPTERS[0]
+    md, ipynb = tmp_path / good.name, tmp_path / good.with_suffix(".ipynb").name
+    whole = nbformat.read(good.with_suffix(".ipynb"), as_version=4)
+
+    def found(change):
+        copy = nbformat.from_dict(whole)
+        md.write_text(good.read_text())
+        change(copy, [cell for cell in copy.cells if cell.cell_type == "code"])
+        nbformat.write(copy, ipynb)
+        return " ".join(pair_problems(md))
+
+    def edit_text(*_):
+        md.write_text(
+            good.read_text().replace("\n## Exercises", "\nOne more sentence.\n\n## Exercises")
+        )
+
+    def edit_caption(*_):
+        md.write_text(good.read_text().replace("caption: ", "caption: Not ", 1))
+
+    def edit_setup(*_):
+        md.write_text(good.read_text().replace("github.com/", "github.com/someone-else/", 1))
+
+    error = nbformat.v4.new_output("error", ename="ValueError", evalue="no", traceback=[])
+    assert found(lambda book, code: None) == ""
+    assert ": source of" in found(edit_text)
+    assert ": caption of" in found(edit_caption)
+    assert "set-up cell" in found(edit_setup)
+    assert ": tags of" in found(lambda book, code: code[1].metadata.update(tags=["other"]))
+    assert ": kind of" in found(lambda book, code: code[0].update(cell_type="raw"))
+    assert "cells" in found(lambda book, code: book.cells.pop())
+    assert "not executed" in found(lambda book, code: code[-1].update(execution_count=None))
+    assert "not executed" in found(lambda book, code: code[2].update(execution_count=99))
+    assert "error" in found(lambda book, code: code[-1].outputs.append(error))
+    ipynb.unlink()
+    assert "has no" in " ".join(pair_problems(md))
+
+
+def test_the_set_up_cell_follows_the_address(tmp_path):
+    md = tmp_path / CHAPTERS[0].name
+    text = CHAPTERS[0].read_text()
+    md.write_text(text.replace(setup_source(), "import sys\n\nprint('an older cell')"))
+    assert md.read_text() != text
+    renew_setup(md)
+    assert md.read_text() == text
+
+
+def test_the_book_holds_every_chapter_in_order():
+    assert chapter_names() == [md.with_suffix(".ipynb").name for md in CHAPTERS]
+
+
+@each_chapter
+def test_set_up_comes_first_and_parameters_are_plain_literals(md):
+    code = code_cells(md)
+    assert "setup" in tags(code[0])
+    tagged = [cell for cell in code if "parameters" in tags(cell)]
+    assert len(tagged) == 1
+    for statement in ast.parse(tagged[0].source).body:
+        assert isinstance(statement, ast.Assign) and len(statement.targets) == 1
+        ast.literal_eval(statement.value)
+
+
+def test_a_parameter_has_the_same_default_in_all_chapters():
+    seen = {}
+    for path, declared in find_chapters().items():
+        for name, default in declared.items():
+            assert seen.setdefault(name, default) == default, f"{name} in {path.name}"
+
+
+@each_chapter
+def test_every_parameter_reaches_its_cells(md):
+    """papermill's values are those that the later cells see: used somewhere, overwritten nowhere."""
+    notebook = load_notebook_node(str(md.with_suffix(".ipynb")))
+    before = {}
+    exec(next(cell.source for cell in notebook.cells if "parameters" in tags(cell)), before)
+    defaults = {name: value for name, value in before.items() if name != "__builtins__"}
+    given = {name: f"{name} as papermill gives it" for name in defaults}
+    cells = [
+        cell for cell in parameterize_notebook(notebook, given).cells if cell.cell_type == "code"
+    ]
+    place = next(i for i, cell in enumerate(cells) if "injected-parameters" in tags(cell))
+    assert "parameters" in tags(cells[place - 1])
+    exec(cells[place - 1].source, after := {})
+    exec(cells[place].source, after)
+    assert {name: after[name] for name in given} == given
+
+    used, loads = set(), ("LOAD_NAME", "LOAD_GLOBAL")
+    for cell in cells[: place - 1]:
+        assert not names(cell.source, loads) & set(given), (
+            "a parameter is used before papermill sets it"
+        )
+    for cell in cells[place + 1 :]:
+        overwritten = names(cell.source, ("STORE_NAME", "STORE_GLOBAL", "DELETE_NAME")) & set(given)
+        assert not overwritten, f"{overwritten} set again in the cell {cell.source!r}"
+        used |= names(cell.source, loads) if "solution" not in tags(cell) else set()
+    assert set(given) <= used, f"{set(given) - used} declared and never used"
+
+
+@each_chapter
+def test_cells_are_short_and_treat_small_runs_like_large_ones(md):
+    for cell in code_cells(md):
+        assert len(cell.source.splitlines()) <= 25, cell.source
+        assert "smoke" not in cell.source.lower()
+
+
+@each_chapter
+def test_no_widget_that_talks_back(md):
+    """Output widgets (`interact` makes one) answer the program that executes the notebook while it listens for the
+    kernel; now and then it then waits for ever. Sliders with `observe` and an Image widget do the same safely."""
+    for cell in code_cells(md):
+        assert not re.search(r"\binteract\w*\(|\bOutput\(", cell.source), cell.source
+
+
+def test_pictures_have_a_caption_a_name_and_words_for_those_who_cannot_see_them():
+    labels = []
+    for md in CHAPTERS:
+        for cell in nbformat.read(md.with_suffix(".ipynb"), as_version=4).cells:
+            outputs = [out.data for out in cell.get("outputs", []) if "data" in out]
+            if not any("image/png" in data for data in outputs):
+                continue
+            assert len(outputs) == 1, (
+                f"{md.stem}: one picture a cell, or the caption is repeated: {cell.source}"
+            )
+            told = cell.metadata.get("mystnb", {})
+            figure, image = told.get("figure", {}), told.get("image", {})
+            assert len(figure.get("caption", "")) > 20, f"{md.stem}: no caption: {cell.source}"
+            assert len(image.get("alt", "")) > 20, f"{md.stem}: no alternative text: {cell.source}"
+            labels.append(figure.get("name"))
+    assert None not in labels and len(set(labels)) == len(labels) > 0
+
+
+@each_chapter
+def test_questions_are_answered_and_exercises_solved(md):
+    answers = section(md, "Check yourself").count("<summary>Answer</summary>")
+    assert answers >= 3
+    exercises = re.split(r"^### ", section(md, "Exercises"), flags=re.MULTILINE)[1:]
+    assert 3 <= len(exercises) <= 5
+    for exercise in exercises:
+        solved = re.findall(r"^:?tags: \[(.*solution.*)\]", exercise, re.MULTILINE)
+        assert solved, f"no cell tagged `solution` in {exercise.splitlines()[0]}"
+        assert all("hide-cell" in tag for tag in solved), (
+            f"a solution in view in {exercise.splitlines()[0]}"
+        )
+    assert section(md, "Where next").strip()
+
+
+@each_chapter
+def test_solutions_are_folded_in_jupyterlab_and_colab(md):
+    for cell in nbformat.read(md.with_suffix(".ipynb"), as_version=4).cells:
+        if "solution" in tags(cell):
+            assert cell.metadata.jupyter.source_hidden and cell.metadata.cellView == "form"
