@@ -5,6 +5,8 @@ python book/build.py --notebooks runs/digits/notebooks    # a run's -> runs/digi
 """
 
 import argparse
+import ast
+import json
 import shutil
 import subprocess
 import sys
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import nbformat
 import yaml
-from make_notebooks import NOTEBOOKS, ROOT, drop_dead_outputs
+from make_notebooks import NOTEBOOKS, ROOT, clean_outputs, tags
 
 
 def chapter_names():
@@ -21,6 +23,40 @@ def chapter_names():
     parts = yaml.safe_load((ROOT / "_toc.yml").read_text())["parts"]
     files = [Path(chapter["file"]) for part in parts for chapter in part["chapters"]]
     return [file.name for file in files if file.suffix == ".ipynb"]
+
+
+def show_parameters(notebook):
+    """Put the values that papermill injected into the chapter's own cell of parameters, and drop the cell it added.
+
+    The comments stay. Of a path the page shows what follows the book's folder, or its last part: where somebody's
+    disk holds it is nothing to a reader.
+    """
+    used = {}
+    for cell in [cell for cell in notebook.cells if "injected-parameters" in tags(cell)]:
+        notebook.cells.remove(cell)
+        used |= {name: ast.literal_eval(value) for name, value in assignments(cell.source)}
+    for cell in [cell for cell in notebook.cells if "parameters" in tags(cell)]:
+        lines = cell.source.splitlines()
+        for name, value in assignments(cell.source):
+            if name in used:
+                line, first, last = value.lineno - 1, value.col_offset, value.end_col_offset
+                shown = as_shown(used[name]).ljust(last - first)
+                lines[line] = (lines[line][:first] + shown + lines[line][last:]).rstrip()
+        cell.source = "\n".join(lines)
+
+
+def assignments(source):
+    """(name, value as a syntax tree) of every `name = value` in a cell of parameters."""
+    return [(line.targets[0].id, line.value) for line in ast.parse(source).body]
+
+
+def as_shown(value):
+    if not isinstance(value, str):
+        return repr(value)
+    path = Path(value)
+    if path.is_absolute():
+        value = str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def stage(folder, notebooks):
@@ -36,7 +72,8 @@ def stage(folder, notebooks):
     (folder / "notebooks").mkdir()
     for name in chapter_names():
         notebook = nbformat.read(notebooks / name, as_version=4)
-        drop_dead_outputs(notebook)
+        clean_outputs(notebook)
+        show_parameters(notebook)
         nbformat.write(notebook, folder / "notebooks" / name)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 import yaml
+from jupytext.cli import jupytext as jupytext_program
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from tqdm import tqdm
@@ -52,6 +53,15 @@ def tags(cell):
     return cell.metadata.get("tags", [])
 
 
+def kept_metadata(cell):
+    """What a text may say of a cell: tags, caption, and the folding of a solution in JupyterLab and in Colab."""
+    return {
+        key: cell.metadata[key]
+        for key in ("tags", "mystnb", "jupyter", "cellView")
+        if key in cell.metadata
+    }
+
+
 def renew_setup(md):
     """Write the current set-up cell into a chapter's text, and touch nothing else in it."""
     found = [cell.source for cell in jupytext.read(md).cells if "setup" in tags(cell)]
@@ -63,33 +73,41 @@ def renew_setup(md):
         md.write_text(md.read_text().replace(found[0], setup_source(), 1))
 
 
-def drop_dead_outputs(notebook):
-    """Take out what a static page cannot show: live widgets, and progress bars and warnings on stderr."""
+def clean_outputs(notebook):
+    """Keep what a static page can show, and each stretch of printed lines in one piece.
+
+    Live widgets go, and so do progress bars and warnings on stderr.
+    """
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [
-                out
-                for out in cell.outputs
-                if out.get("name") != "stderr" and WIDGET not in out.get("data", {})
-            ]
+            kept = []
+            for out in cell.outputs:
+                if out.get("name") == "stderr" or WIDGET in out.get("data", {}):
+                    continue
+                if kept and out.output_type == kept[-1].output_type == "stream":
+                    kept[-1].text += out.text
+                else:
+                    kept.append(out)
+            cell.outputs = kept
 
 
 def make_reproducible(notebook):
-    """Leave only metadata that the text decides, so that a second execution changes no line but its results."""
+    """Leave only metadata that the text decides, so that a second execution changes no line but its results.
+
+    What is left is also what jupytext would leave, so that a save in JupyterLab changes nothing else.
+    """
     language = {
         key: value for key, value in notebook.metadata.language_info.items() if key != "version"
     }
-    notebook.metadata = {"kernelspec": notebook.metadata.kernelspec, "language_info": language}
+    notebook.metadata = {
+        "jupytext": {"default_lexer": "ipython3"},
+        "kernelspec": notebook.metadata.kernelspec,
+        "language_info": language,
+    }
     seen = set()
     for cell in notebook.cells:
-        kept = {key: cell.metadata[key] for key in ("tags", "mystnb") if key in cell.metadata}
-        if "solution" in tags(cell):
-            kept |= {
-                "jupyter": {"source_hidden": True},
-                "cellView": "form",
-            }  # folded in JupyterLab, in Colab
-        cell.metadata = kept
+        cell.metadata = kept_metadata(cell)
         text, copies = f"{cell.cell_type} {cell.source}", 0
         while (name := hashlib.sha1(f"{text} {copies}".encode()).hexdigest()[:8]) in seen:
             copies += 1
@@ -107,7 +125,6 @@ def execute(md):
             timeout=None,
             kernel_name="python3",
             record_timing=False,
-            coalesce_streams=True,
             extra_arguments=["--log-level=ERROR"],
             resources={"metadata": {"path": str(NOTEBOOKS)}},
             on_cell_executed=lambda **_: bar.update(),
@@ -127,12 +144,13 @@ def execute(md):
                 f"{md.stem} stopped in code cell {number} ({first!r}) with {reason}\n"
                 f"{md.with_suffix('.ipynb').name} is left as it was"
             )
-    drop_dead_outputs(notebook)
+    clean_outputs(notebook)
     make_reproducible(notebook)
     nbformat.validate(notebook)
     aside = md.with_suffix(".ipynb.part")
     nbformat.write(notebook, aside)
     aside.replace(md.with_suffix(".ipynb"))
+    jupytext_program(["--quiet", "--sync", str(md)])  # the text as jupytext writes it
 
 
 def draw_cover(run_dir):
@@ -145,6 +163,10 @@ def draw_cover(run_dir):
         *samples[list(epochs)], titles=[f"epoch {epoch}" for epoch in epochs]
     )
     figure.savefig(ROOT / "book" / "_static" / "samples.png", dpi=150)
+
+
+def folding(cell):
+    return cell.metadata.get("jupyter"), cell.metadata.get("cellView")
 
 
 def pair_problems(md):
@@ -165,6 +187,7 @@ def pair_problems(md):
             "source": (ours.source, theirs.source),
             "tags": (tags(ours), tags(theirs)),
             "caption": (ours.metadata.get("mystnb"), theirs.metadata.get("mystnb")),
+            "folding": (folding(ours), folding(theirs)),
         }
         if differing := [part for part, (a, b) in parts.items() if a != b]:
             problems.append(

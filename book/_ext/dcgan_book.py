@@ -3,6 +3,7 @@
 import inspect
 from pathlib import Path
 
+from sphinx.domains.math import MathDomain
 from sphinx.util.docutils import SphinxDirective
 
 STATIC = Path(__file__).resolve().parent.parent / "_static"
@@ -10,10 +11,16 @@ STATIC = Path(__file__).resolve().parent.parent / "_static"
 
 def configure(app, config):
     """Adds the book's static files; keeps the theme's second header off the pages."""
-    # Naming the folder in _config.yml would load every script in it, MathJax included, a second time.
     config.html_static_path.append(str(STATIC))
     config.html_css_files.append("book.css")
     config.html_theme_options["navbar_persistent"] = []
+
+
+class PageMath(MathDomain):
+    """MathJax only where a page has formulas of its own; Sphinx also asks the pages below it in the contents."""
+
+    def has_equations(self, docname=None):
+        return self.data["has_equations"].get(docname, False)
 
 
 class DataSetTable(SphinxDirective):
@@ -85,5 +92,6 @@ def section(row, about):
 def setup(app):
     app.add_directive("data-sets-table", DataSetTable)
     app.add_directive("data-sets", DataSets)
+    app.add_domain(PageMath, override=True)
     app.connect("config-inited", configure)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
