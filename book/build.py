@@ -26,10 +26,10 @@ def chapter_names():
 
 
 def show_parameters(notebook):
-    """Put the values that papermill injected into the chapter's own cell of parameters, and drop the cell it added.
+    """Write the values that papermill injected into the chapter's own cell of parameters.
 
-    The comments stay. Of a path the page shows what follows the book's folder, or its last part: where somebody's
-    disk holds it is nothing to a reader.
+    The cell that papermill added is removed, and the comments beside the parameters stay. Of an
+    absolute path the page shows only the part below the project's folder, or else the last name.
     """
     used = {}
     for cell in [cell for cell in notebook.cells if "injected-parameters" in tags(cell)]:
@@ -60,11 +60,12 @@ def as_shown(value):
 
 
 def stage(folder, notebooks):
-    """Put together in `folder` what the page builder reads: settings, pages, and the notebooks of one run."""
+    """Put into `folder` what Jupyter Book reads: settings, pages, and the notebooks of one run."""
     missing = [name for name in chapter_names() if not (notebooks / name).exists()]
     if missing:
         sys.exit(
-            f"{notebooks} has no {', '.join(missing)}; run the chapters first (make notebooks, make book)"
+            f"{notebooks} has no {', '.join(missing)}; "
+            "run the chapters first (make notebooks, make book)"
         )
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(ROOT / name, folder)
@@ -78,9 +79,12 @@ def stage(folder, notebooks):
 
 
 def build(notebooks, out):
-    """Render `notebooks` into the folder `out`, which may hold an older book; True when nothing was amiss."""
+    """Render `notebooks` into the folder `out`, which may hold an older book.
+
+    Returns True when there was no warning.
+    """
     if out.exists() and any(out.iterdir()) and not (out / ".buildinfo").exists():
-        sys.exit(f"{out} holds something else than a book; choose another folder with --out")
+        sys.exit(f"{out} holds something other than a book; choose another folder with --out")
     with tempfile.TemporaryDirectory() as folder:
         stage(Path(folder), notebooks)
         command = [
@@ -92,7 +96,7 @@ def build(notebooks, out):
             "--keep-going",
             "--all",
         ]
-        # Its standard output names pages in the temporary folder; its warnings come on the other stream.
+        # Its standard output names pages in the temporary folder; warnings come on the other stream.
         clean = subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0
         html = Path(folder) / "_build" / "html"
         if html.exists():

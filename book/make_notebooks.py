@@ -1,7 +1,7 @@
-"""Execute the chapters: from each notebooks/NN_slug.md, its text, to notebooks/NN_slug.ipynb, what readers open.
+"""Execute the chapters: each text, notebooks/NN_slug.md, gives the notebook NN_slug.ipynb beside it.
 
-python book/make_notebooks.py           # all chapters in order, in a fresh run folder
-python book/make_notebooks.py 06 07     # these only, with the run that is there
+python book/make_notebooks.py           # all chapters in order, fresh runs
+python book/make_notebooks.py 06 07     # these only, with the runs that are there
 python book/make_notebooks.py --check   # executes nothing: are the pairs in step?
 """
 
@@ -40,7 +40,7 @@ def setup_source():
 
 
 def chapters(names=()):
-    """The chapters' .md files in reading order: all, or those whose name begins with one of `names`."""
+    """The chapters' .md files in reading order, or those whose name begins with one of `names`."""
     everything = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.md"))
     unknown = [name for name in names if not any(md.name.startswith(name) for md in everything)]
     if unknown:
@@ -54,7 +54,10 @@ def tags(cell):
 
 
 def kept_metadata(cell):
-    """What a text may say of a cell: tags, caption, and the folding of a solution in JupyterLab and in Colab."""
+    """The metadata that a text may give a cell.
+
+    These are its tags, its caption, and the folding of a solution in JupyterLab and in Colab.
+    """
     return {
         key: cell.metadata[key]
         for key in ("tags", "mystnb", "jupyter", "cellView")
@@ -67,7 +70,8 @@ def renew_setup(md):
     found = [cell.source for cell in jupytext.read(md).cells if "setup" in tags(cell)]
     if len(found) != 1 or not found[0]:
         sys.exit(
-            f"{md.name} has {len(found)} cells tagged `setup` with code in them; it needs exactly one"
+            f"{md.name} has {len(found)} cells tagged `setup` with code in them; "
+            "it needs exactly one"
         )
     if found[0] != setup_source():
         md.write_text(md.read_text().replace(found[0], setup_source(), 1))
@@ -93,9 +97,10 @@ def clean_outputs(notebook):
 
 
 def make_reproducible(notebook):
-    """Leave only metadata that the text decides, so that a second execution changes no line but its results.
+    """Keep only the metadata that the text decides.
 
-    What is left is also what jupytext would leave, so that a save in JupyterLab changes nothing else.
+    A second execution then changes nothing but results, and a save in JupyterLab changes nothing:
+    what is kept is exactly what jupytext keeps.
     """
     language = {
         key: value for key, value in notebook.metadata.language_info.items() if key != "version"
@@ -116,7 +121,10 @@ def make_reproducible(notebook):
 
 
 def execute(md):
-    """Run one chapter and write its .ipynb; ends the program with a sentence, and keeps the old file, if it fails."""
+    """Run one chapter and write its .ipynb.
+
+    A chapter that fails ends the program with a sentence, and its old .ipynb stays.
+    """
     notebook = jupytext.read(md)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     with tqdm(total=len(code), desc=md.stem, unit="cell") as bar:
@@ -154,7 +162,10 @@ def execute(md):
 
 
 def draw_cover(run_dir):
-    """The picture of the introduction and the README: samples of the training chapter's run, before, during, after."""
+    """Draw the picture of the introduction and the README.
+
+    It shows samples of the training chapter's run before, during and after training.
+    """
     from dcgan_lib import Run, figures
 
     samples = Run.load(run_dir).samples()
@@ -170,9 +181,9 @@ def folding(cell):
 
 
 def pair_problems(md):
-    """What differs between a chapter's text and its executed copy, as sentences; empty when they are in step.
+    """Sentences on what differs between a chapter's text and its notebook; none when in step.
 
-    Of cells that differ only the first is named: after a cell too many all others differ as well.
+    Only the first cell that differs is named: after an extra cell, all others differ as well.
     """
     ipynb = md.with_suffix(".ipynb")
     if not ipynb.exists():
@@ -191,7 +202,8 @@ def pair_problems(md):
         }
         if differing := [part for part, (a, b) in parts.items() if a != b]:
             problems.append(
-                f"{md.stem}, cell {number}: {' and '.join(differing)} of the .md and the .ipynb differ"
+                f"{md.stem}, cell {number}: "
+                f"{' and '.join(differing)} of the .md and the .ipynb differ"
             )
             break
     code = [cell for cell in executed if cell.cell_type == "code"]

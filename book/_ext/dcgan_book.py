@@ -1,4 +1,4 @@
-"""What the book needs of Sphinx beyond `_config.yml`: theme settings, and the page of the data sets."""
+"""What the book asks of Sphinx beyond `_config.yml`: settings of the theme, formulas, data sets."""
 
 import inspect
 from pathlib import Path
@@ -17,7 +17,10 @@ def configure(app, config):
 
 
 class PageMath(MathDomain):
-    """MathJax only where a page has formulas of its own; Sphinx also asks the pages below it in the contents."""
+    """Loads MathJax only on pages that have formulas of their own.
+
+    Sphinx also loads it on a page when any page below that one in the contents has formulas.
+    """
 
     def has_equations(self, docname=None):
         return self.data["has_equations"].get(docname, False)
@@ -31,8 +34,8 @@ class DataSetTable(SphinxDirective):
 
         lines = ["| name | images | pixels | labels | paper |", "|---|---|---|---|---|"]
         lines += [
-            f"| [`{row['name']}`](#data-{row['name']}) | {count(row)} | {row['pixels']} | {row['labels']} "
-            f"| {papers(row)} |"
+            f"| [`{row['name']}`](#data-{row['name']}) | {count(row)} | {row['pixels']} "
+            f"| {row['labels']} | {papers(row)} |"
             for row in describe_datasets()
         ]
         return self.parse_text_to_nodes("\n".join(lines))
