@@ -18,9 +18,9 @@ import time
 import torch
 
 from dcgan_lib import ImageSet, TrainConfig, train
-from dcgan_lib.training import loop as training
+from dcgan_lib.training import run
 
-training.READ_EVERY, training.SAVE_EVERY = 3, 0  # a checkpoint nearly always in the making
+run.READ_EVERY, run.SAVE_EVERY = 3, 0  # a checkpoint nearly always in the making
 PIXELS = torch.randint(
     0, 256, (96, 32, 32, 1), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
 )

@@ -111,7 +111,7 @@ def test_two_processes_train_what_one_trains_and_survive_a_kill(launch, tmp_path
         tmp_path / "often.py"
     )  # saves at every reading, so that there is something to go on from
     script.write_text(
-        "from dcgan_lib.training import loop as training\ntraining.SAVE_EVERY, training.READ_EVERY = 0, 1\n"
+        "from dcgan_lib.training import run\nrun.SAVE_EVERY, run.READ_EVERY = 0, 1\n"
         "from dcgan_lib.commands.train import main\nmain()\n"
     )
     killed, folder = launch("killed", 2, script=script), tmp_path / "killed" / "tiny" / "dcgan"
