@@ -82,7 +82,7 @@ class Generator(nn.Module):
         _initialise(self, rng(seed, "generator weights"))
 
     def forward(self, z: Tensor) -> Tensor:
-        """Latents (N, latent_dim) or (N, latent_dim, 1, 1) to images (N, channels, H, W) in [-1, 1]."""
+        """Latents (N, latent_dim) or (N, latent_dim, 1, 1) to images (N, channels, H, W)."""
         if z.shape[1:].numel() != self.latent_dim:
             raise ValueError(
                 f"latents have shape {tuple(z.shape)}; this generator takes (N, {self.latent_dim})"
@@ -158,7 +158,7 @@ class Discriminator(nn.Module):
 
 
 def _layer_sizes(image_size, channels, width, kernel_size):
-    """(maps in, maps out, stride) of the discriminator's blocks, from the image to the map of 4x4."""
+    """(maps in, maps out, stride) of the discriminator's blocks, from the image on."""
     sizes, maps_in = [], channels
     for halving in range(HALVINGS[image_size]):
         for stride in (1, 2) if kernel_size == 3 else (2,):
@@ -182,7 +182,7 @@ def _layer(kind, maps_in, maps_out, kernel_size, stride, padding=None):
 
 @torch.no_grad()
 def _initialise(network, stream):
-    """Weights from N(0, 0.02), BatchNorm's scales from N(1, 0.02) as in the released program of Radford et al."""
+    """Weights from N(0, 0.02), BatchNorm's scales from N(1, 0.02), as in Radford's program."""
     for layer in network.modules():
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
             layer.weight.normal_(0.0, 0.02, generator=stream)
@@ -207,7 +207,7 @@ def check_sizes(image_size, channels, latent_dim, width, kernel_size):
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Count the trained parameters; BatchNorm's running statistics are not trained and do not count.
+    """Count the trained parameters, which BatchNorm's running statistics are not.
 
     Examples
     --------

@@ -101,7 +101,7 @@ def sample(generator: Generator, n: int, seed: int = 0) -> Tensor:
 
 
 def slerp(z0: Tensor, z1: Tensor, t: Tensor) -> Tensor:
-    """Spherical interpolation (White 2016): turn from z0 to z1 at a steady angle, and blend their lengths.
+    """Interpolate on a sphere (White 2016): turn from z0 to z1 steadily, and blend their lengths.
 
     In 100 dimensions nearly all of N(0, 1) lies at a distance of about 10 from the origin. The
     straight line between two such points passes closer to the origin, where the generator has

@@ -50,7 +50,7 @@ class Batches:
         self.epoch = self.window = None
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
-        """The real images and the latents of a step, one batch of each for every update of the discriminator.
+        """The real images and the latents of a step, a batch for each update of the discriminator.
 
         Returns
         -------
@@ -105,8 +105,9 @@ def _check(images, config):
     there, wanted = (images.channels, images.size), (config.channels, config.image_size)
     if there != wanted:
         raise ValueError(
-            f"the images of {images.name!r} have {there[0]} channels and {there[1]} pixels, the configuration "
-            f"asks for {wanted[0]} and {wanted[1]}; set channels={there[0]} and image_size={there[1]} in TrainConfig"
+            f"the images of {images.name!r} have {there[0]} channels and {there[1]} pixels, the "
+            f"configuration asks for {wanted[0]} and {wanted[1]}; set channels={there[0]} and "
+            f"image_size={there[1]} in TrainConfig"
         )
     if len(images) < config.batch_size * config.d_steps:
         batch = (
@@ -118,6 +119,6 @@ def _check(images, config):
         )
     if config.batch_size % processes.count():
         raise ValueError(
-            f"batch_size is {config.batch_size}, which {processes.count()} processes cannot share equally; "
-            f"choose a multiple of {processes.count()}"
+            f"batch_size is {config.batch_size}, which {processes.count()} processes cannot share "
+            f"equally; choose a multiple of {processes.count()}"
         )

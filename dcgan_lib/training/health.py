@@ -44,8 +44,8 @@ def check_metrics(history, config, run_dir):
     else:
         return
     raise TrainingFailed(
-        f"training has come to a standstill in epoch {int(history[-1, 0])}: for {NO_CONTEST:,} steps "
-        f"the discriminator {verdict}. {_before(history)} Other learning rates, real_label=0.9 or "
+        f"training has come to a standstill in epoch {int(history[-1, 0])}: for {NO_CONTEST:,} "
+        f"steps the discriminator {verdict}. {_before(history)} Other learning rates, real_label=0.9 or "
         f"another seed may cure it. {_what_is_left(run_dir)}"
     )
 
@@ -77,7 +77,7 @@ def _what_is_left(run_dir):
 
 
 def name_a_batch_that_fits(train):
-    """Decorate `train`: where the device's memory is too small, a MemoryError names a batch size that fits."""
+    """Decorate `train`: where memory is too small, a MemoryError names a batch size that fits."""
 
     @functools.wraps(train)
     def explained(images, config, run_dir, **options):
@@ -94,7 +94,8 @@ def name_a_batch_that_fits(train):
         else:
             advice = "not even a batch of 2 fits; choose a smaller width or image_size"
         raise MemoryError(
-            f"the memory of {device} is too small for batch_size={config.batch_size} ({reason}); {advice}"
+            f"the memory of {device} is too small for batch_size={config.batch_size} ({reason}); "
+            f"{advice}"
         )
 
     return explained

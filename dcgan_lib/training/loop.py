@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.optim import Optimizer
 
 from dcgan_lib.data.image_set import ImageSet
 from dcgan_lib.training.batches import Batches
@@ -25,8 +26,8 @@ from dcgan_lib.utils.device import autocast_dtype, default_device
 def training_step(
     generator: nn.Module,
     discriminator: nn.Module,
-    opt_g: torch.optim.Optimizer,
-    opt_d: torch.optim.Optimizer,
+    opt_g: Optimizer,
+    opt_d: Optimizer,
     real: Tensor,
     z: Tensor,
     bf16: bool = False,
@@ -35,7 +36,7 @@ def training_step(
     d_steps: int = 1,
     scaler: torch.amp.GradScaler | None = None,
 ) -> Tensor:
-    """One update of the discriminator, then one of the generator, in place.
+    """Update the discriminator, then the generator, once and in place.
 
     Parameters
     ----------
@@ -48,34 +49,24 @@ def training_step(
     bf16 : bool, default False
         Compute the convolutions in bf16.
     real_label : float, default 1.0
-        What D is asked to answer for real images; below 1 is one-sided label smoothing (Salimans
-        et al. 2016, section 3.4).
+        The target for real images; below 1 is one-sided label smoothing (Salimans et al. 2016).
     d_steps : int, default 1
         Updates of the discriminator, each with N real and N generated images of its own.
     scaler : GradScaler, optional
-        Compute the convolutions in float16, with this scaler for the gradients.
+        Compute the convolutions in float16, with gradients scaled by it.
 
     Returns
     -------
     Tensor of shape (5,)
-        Loss of D, loss of G, mean D(x), mean D(G(z)) before and after the update of D; still on the
-        device, so that nobody waits for it.
-
-    Examples
-    --------
-    >>> from dcgan_lib import TrainConfig, latent
-    >>> G, D = TrainConfig(image_size=32, channels=1, width=8).networks()
-    >>> opt_g, opt_d = (torch.optim.Adam(net.parameters(), 2e-4, (0.5, 0.999)) for net in (G, D))
-    >>> training_step(G, D, opt_g, opt_d, torch.zeros(16, 1, 32, 32), latent(16)).shape
-    torch.Size([5])
+        Loss of D, loss of G, mean D(x), and mean D(G(z)) before and after the update of D; still on
+        the device, so that nobody waits for them.
     """
-    scaler = scaler or torch.amp.GradScaler(enabled=False)  # which changes nothing
+    scaler = scaler or torch.amp.GradScaler(enabled=False)  # a disabled one changes nothing
     half = torch.float16 if scaler.is_enabled() else torch.bfloat16
     mixed = bf16 or scaler.is_enabled()
     autocast = partial(torch.autocast, real.device.type, half, enabled=mixed)
 
-    # 1. The discriminator learns to answer 1 (or `real_label`) for real images and 0 for
-    # generated ones.
+    # 1. The discriminator learns to answer 1 (or `real_label`) for real images, 0 for generated ones.
     for x, latents in zip(real.chunk(d_steps), z.chunk(d_steps), strict=True):
         with autocast():
             fake = generator(latents)
@@ -103,9 +94,19 @@ def training_step(
 
 
 def cross_entropy(logits: Tensor, label: float) -> Tensor:
-    """Binary cross-entropy between the answers, as logits, and one label for all; never in half precision."""
+    """Binary cross-entropy between answers, as logits, and one label; never in half precision."""
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))
+
+
+@torch.no_grad()
+def move_average(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """average = decay * average + (1 - decay) * network, for weights and BatchNorm's statistics."""
+    ours, theirs = (
+        [x for x in net.state_dict().values() if x.is_floating_point()]
+        for net in (average, network)
+    )
+    torch._foreach_lerp_(ours, theirs, 1 - decay)
 
 
 @name_a_batch_that_fits
@@ -120,11 +121,10 @@ def train(
 ) -> Run:
     """Train a DCGAN, or go on where an earlier call stopped.
 
-    A finished run is returned as it is. An interrupted one goes on from its last checkpoint and
-    ends with the same weights as if it had never stopped, to the bit on a CPU. More epochs than
-    the folder's run had are added to it; until they are done, the finished run stays. Where
-    another program is training the same run, the call waits for it. Under torchrun every process
-    calls this with the same arguments; the first one writes and shows the progress.
+    A finished run is returned as it is. An interrupted one goes on from its last checkpoint and ends
+    with the same weights as if it had never stopped, to the bit on a CPU. More epochs than the run in
+    the folder had are added to it. A run that another program is training is waited for. Under
+    torchrun every process makes the same call; the first one writes and shows the progress.
 
     Parameters
     ----------
@@ -134,8 +134,8 @@ def train(
     run_dir : path
         Receives `config.json`, `checkpoint.pt` (the latest), `weights.pt` (the final ones),
         `history.csv` and `samples/epoch_NNN.png`.
-    device : str, default None
-        "cuda", "mps" or "cpu"; None is the fastest.
+    device : str, optional
+        "cuda", "mps" or "cpu"; by default the fastest.
     resume : bool, default True
         False refuses a folder that holds a run already.
     progress : bool, default True
@@ -148,22 +148,14 @@ def train(
     Raises
     ------
     ValueError
-        Images that do not fit the configuration, fewer images than a batch, or a folder with a
-        different run.
-    FloatingPointError
-        A loss or a weight that is no longer a number; the last checkpoint stays.
-    TrainingFailed
-        A discriminator without a contest for 1,000 steps; the last checkpoint stays.
+        Images that do not fit the configuration, or a folder with a different run.
+    FloatingPointError, TrainingFailed
+        A loss or a weight is no longer a number; the discriminator had no contest for 1,000 steps.
+        The last checkpoint stays.
     MemoryError
         The device's memory is too small; the message names a batch size that fits.
     KeyboardInterrupt
         After Ctrl-C or SIGTERM, once the step in hand is saved.
-
-    Examples
-    --------
-    >>> from dcgan_lib import load_images
-    >>> config = TrainConfig(image_size=32, channels=1, width=8, batch_size=64, epochs=1)
-    >>> run = train(load_images("digits"), config, "runs/example", progress=False)  # doctest: +SKIP
     """
     device = torch.device(device or default_device())
     batches = Batches(images, config, device)
@@ -172,7 +164,7 @@ def train(
         if folder.finished:
             return Run.load(run_dir)
 
-        # 1. Two networks, each with an optimizer of its own. `average` is the generator that draws.
+        # 1. Two networks, each with its own optimizer; `average` is the generator that draws.
         generator, discriminator = config.networks()
         generator = generator.to(device, memory_format=torch.channels_last)
         discriminator = discriminator.to(device, memory_format=torch.channels_last)
@@ -201,13 +193,3 @@ def train(
             folder.log(number, metrics)
         folder.finish(discriminator)
     return Run.load(run_dir)
-
-
-@torch.no_grad()
-def move_average(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """average = decay * average + (1 - decay) * network, for weights and BatchNorm's statistics."""
-    ours, theirs = (
-        [x for x in net.state_dict().values() if x.is_floating_point()]
-        for net in (average, network)
-    )
-    torch._foreach_lerp_(ours, theirs, 1 - decay)

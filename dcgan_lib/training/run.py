@@ -116,7 +116,7 @@ class Run:
 
 
 def run_folder(images: ImageSet, config: TrainConfig, runs: str | Path = "runs") -> Path:
-    """Name the folder of a run after its data and its settings, so that no two different runs share one.
+    """Name the folder of a run after its data and its settings, so that no two runs share one.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def run_folder(images: ImageSet, config: TrainConfig, runs: str | Path = "runs")
 
 
 class RunFolder:
-    """The folder of a run while it is trained: locked, resumed, written to and, in the end, finished.
+    """The folder of a run while it is trained: held, resumed, written to and, in the end, finished.
 
     Nothing in it is lost before its successor is whole: files are replaced at once or not at all,
     and a finished run that is trained for more epochs stays as it is until they are done.
@@ -195,7 +195,7 @@ class RunFolder:
         self.stack.close()
 
     def _is_finished(self):
-        """Whether a run of these epochs is finished here; raises where the folder holds another run."""
+        """Whether a run of these epochs is finished here; another run in the folder is refused."""
         weights, checkpoint = self.path / "weights.pt", self.path / "checkpoint.pt"
         begun = weights.exists() or checkpoint.exists()
         if begun and not (self.path / "config.json").exists():
@@ -234,7 +234,7 @@ class RunFolder:
         return epochs == self.config.epochs
 
     def resume(self, generator, state):
-        """Load the last checkpoint into what training changes, or begin; returns the first step to take.
+        """Load the last checkpoint, or begin; returns the first step to take.
 
         Parameters
         ----------
@@ -250,7 +250,7 @@ class RunFolder:
             if len(self.history) > self.total:
                 raise ValueError(
                     f"{self.path} was trained for {len(self.history)} steps already, more than the "
-                    f"{self.total} of epochs={self.config.epochs}; choose more epochs or another folder"
+                    f"{self.total} of epochs={self.config.epochs}; choose more, or another folder"
                 )
             for name, part in state.items():
                 content = saved.get(name, {})  # an older run has no scaler
@@ -272,7 +272,7 @@ class RunFolder:
                 dynamic_ncols=True,
             )
         )
-        give_back_freed_memory()  # of loading and of the first pictures, where no step's buffers fit in
+        give_back_freed_memory()  # of loading: no step's large buffers fit into its pieces
         self.saved_at, self.clock = time.monotonic(), time.perf_counter()
         return start
 
@@ -353,7 +353,7 @@ class RunFolder:
         self.saved_at = time.monotonic()
 
     def _draw(self, epoch):
-        """Images of the fixed latents as one picture without gaps, so that `Run.samples` can cut it again."""
+        """Images of the fixed latents, as one picture that `Run.samples` can cut again."""
         pixels = to_uint8(sample(self.generator, GRID**2, self.config.seed))
         _, channels, size, _ = pixels.shape
         rows = pixels.unflatten(0, (GRID, GRID)).permute(0, 3, 1, 4, 2)
@@ -368,7 +368,7 @@ class RunFolder:
 
 @contextmanager
 def _held(path):
-    """Hold a run folder, so that no second program trains in it; the system lets go of it after kill -9."""
+    """Hold a run folder, so that no second program trains in it; kill -9 lets go of it too."""
     lock = FileLock(path / ".lock")
     try:
         lock.acquire(timeout=0)
@@ -385,7 +385,7 @@ def _held(path):
 
 @contextmanager
 def _interrupts_deferred():
-    """Turn Ctrl-C and SIGTERM into a non-empty list, so that they never fall into the middle of an update."""
+    """Turn Ctrl-C and SIGTERM into a non-empty list, so that they never interrupt an update."""
     received = []
     if threading.current_thread() is not threading.main_thread():  # signals reach that one alone
         yield received

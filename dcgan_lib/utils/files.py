@@ -39,7 +39,7 @@ def save(path: str | Path, state: dict) -> None:
         except (
             RuntimeError
         ) as error:  # it names a position in the file; the disk's own words are behind it
-            raise error.__context__ if isinstance(error.__context__, OSError) else error
+            raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
 
     write_atomically(path, write)
 
@@ -61,5 +61,6 @@ def load(path: str | Path) -> dict:
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file fails in many ways
         raise ValueError(
-            f"{path} is damaged or was not written by dcgan_lib ({error}); delete it to start afresh"
+            f"{path} is damaged or was not written by dcgan_lib ({error}); delete it to start "
+            "afresh"
         ) from error

@@ -44,7 +44,8 @@ def test_a_step_is_captured_once_and_falls_back_where_it_cannot_be(monkeypatch, 
     if fails:
         assert len(seen) == 6 and not replays
         assert [record.message for record in caplog.records] == [
-            "no CUDA graph (operation not permitted when stream is capturing); steps are launched one by one"
+            "no CUDA graph (operation not permitted when stream is capturing); "
+            "steps are launched one by one"
         ]
     else:
         assert len(seen) == GraphedStep.WARM_UP + 1 and len(replays) == 3

@@ -53,7 +53,7 @@ def test_ten_steps_in_float64_equal_those_of_the_first_edition(kernel_size):
 
 
 def two_sides(dtype, kernel_size=4, **options):
-    """The same networks and optimizers twice: as the tutorials have them, and as `train` has them."""
+    """The same networks and optimizers twice: as tutorials have them, and as `train` has them."""
     sides = []
     for order, fused in ((torch.contiguous_format, False), (torch.channels_last, True)):
         networks = (
@@ -82,7 +82,7 @@ def batches(make_images, steps, dtype):
 
 @pytest.mark.parametrize("kernel_size", [4, 5])
 def test_fifty_steps_equal_the_textbook_loop(make_images, kernel_size):
-    """In float64, where rounding has no time to grow: two fp32 loops drift apart by it, however equal their code."""
+    """In float64, where rounding has no time to grow; in fp32 equal loops drift apart by it."""
     textbook, ours = two_sides(torch.float64, kernel_size)
     for real, z in batches(make_images, 50, torch.float64):
         expected = torch.tensor(textbook_step(*textbook, real.contiguous(), z), dtype=torch.float64)
@@ -123,7 +123,7 @@ def test_each_of_fifty_fp32_steps_equals_the_textbook_step(make_images, kernel_s
         for before, plain, other in zip(start, textbook[:2], ours[:2]):
             update = flat(plain) - before
             strayed.append((flat(other) - flat(plain)).norm() / update.norm())
-    # A sum that rounds to the other side of a ReLU's kink changes a gradient, now and then by percents.
+    # A sum that rounds to the other side of a ReLU's kink can change a gradient by percents.
     assert torch.stack(strayed).median() < 1e-4 and max(strayed) < 0.2
 
 
@@ -183,7 +183,7 @@ def test_several_updates_of_d_are_as_many_steps_of_d_and_one_of_g(make_images):
 
 
 def test_average_of_the_generator(make_images, tmp_path, monkeypatch):
-    """Against the definition, written out: after every step, average = decay * average + (1 - decay) * generator."""
+    """Against the definition, written out after every step."""
     step, expected = loop.training_step, {}
 
     def watched(generator, *args, **kw):

@@ -123,7 +123,7 @@ def test_more_epochs_are_added(make_images, tmp_path):
 
 
 def test_an_extension_that_is_stopped_leaves_the_finished_run(make_images, tmp_path, monkeypatch):
-    """Until three epochs are done, the run of two is there: for `Run.load` and for the first call."""
+    """Until three epochs are done, the run of two is there, for `Run.load` and the first call."""
     whole = run_small(make_images(), tmp_path / "whole", replace(SMALL, epochs=3))
     finished = run_small(make_images(), tmp_path / "grown")
     step = loop.training_step
@@ -257,12 +257,14 @@ from dataclasses import replace
 import torch
 from dcgan_lib import ImageSet, TrainConfig, train
 
-pixels = torch.randint(0, 256, (64, 32, 32, 1), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+stream = torch.Generator().manual_seed(0)
+pixels = torch.randint(0, 256, (64, 32, 32, 1), generator=stream, dtype=torch.uint8)
 images = ImageSet(pixels.permute(0, 3, 1, 2), None, (), "noise", "noise", [])
 config = TrainConfig(image_size=32, channels=1, width=8, batch_size=16, epochs=1, precision="fp32")
 train(images, config, sys.argv[1], device="cpu", progress=False)
 before = open(sys.argv[1] + "/checkpoint.pt", "rb").read()
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # no file may be larger: as on a full disk
+# No file may be larger: as on a full disk.
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
     train(images, replace(config, epochs=2), sys.argv[1], device="cpu", progress=False)
 except OSError as error:

@@ -1,4 +1,4 @@
-"""Everything that makes a training step fast, or spreads it over devices. The loop is correct without it."""
+"""What makes a training step fast or spreads it over devices; the loop is correct without it."""
 
 from collections.abc import Callable
 from functools import partial

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.functional import pad
 
 MANY_MAPS = 128  # maps on the image's side, from which on the product is faster; below it is not
-PLACES = 1024  # places whose windows are written out together: they overlap, and take four times the memory
+PLACES = 1024  # whose windows are written out together: they take four times the memory
 
 
 def use_weight_gradient_by_product(network: nn.Module) -> None:
@@ -42,7 +42,7 @@ def windows(images, kernel, stride, padding):
 
 
 def weight_gradient(image, places, weight, stride, padding):
-    """Gradient of the weights of a convolution from an image to places, (out, in, kernel, kernel) like them."""
+    """Gradient of a convolution's weights, (out, in, kernel, kernel) as they are."""
     out, maps, kernel, _ = weight.shape
     dtype = torch.promote_types(weight.dtype, torch.float32)
     product = weight.new_zeros(out, maps * kernel**2, dtype=dtype)

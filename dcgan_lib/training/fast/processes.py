@@ -30,7 +30,7 @@ def join(device: str | None = None) -> str:
 
 
 def check_joined() -> None:
-    """Refuse to train in a process of torchrun's that has not joined the others: it would train alone."""
+    """Refuse to train in a process of torchrun's that has not joined the others."""
     if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not dist.is_initialized():
         raise RuntimeError(
             "torchrun started several processes, but none has joined the others: call "
@@ -101,7 +101,7 @@ def _average_gradient(parameter):
 
 
 class _WholeBatchNorm2d(nn.BatchNorm2d):
-    """BatchNorm over the shares of all processes, on any device (PyTorch's SyncBatchNorm needs CUDA)."""
+    """BatchNorm over the shares of all processes; PyTorch's own SyncBatchNorm needs CUDA."""
 
     def forward(self, x):
         if not self.training:
