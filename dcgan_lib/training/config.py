@@ -6,9 +6,13 @@ from numbers import Integral
 
 from dcgan_lib.models import Discriminator, Generator, check_sizes
 
-CHOICES = {"precision": ("auto", "fp32", "bf16", "fp16"), "latents": ("normal", "uniform")}
+CHOICES = {
+    "precision": ("auto", "fp32", "bf16", "fp16"),
+    "latents": ("normal", "uniform"),
+    "flip": (False, True),
+}
 LEAST = {"batch_size": 2, "epochs": 1, "d_steps": 1, "seed": -inf}  # BatchNorm needs two images
-RANGES = {"lr": (0, inf), "real_label": (0.5, 1), "weight_decay": (0, 1), "ema": (0, 0.999999)}
+RANGES = {"lr": (1e-12, inf), "real_label": (0.5, 1), "weight_decay": (0, 1), "ema": (0, 0.999999)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,25 +92,19 @@ class TrainConfig:
     ema: float = 0.0
 
     def __post_init__(self):
+        values = vars(self)  # the way past `frozen`
         for name in ("image_size", "channels", "latent_dim", "width", "kernel_size", *LEAST):
-            self._set(name, _integer(name, getattr(self, name), LEAST.get(name, 1)))
+            values[name] = _integer(name, values[name], LEAST.get(name, 1))
         check_sizes(self.image_size, self.channels, self.latent_dim, self.width, self.kernel_size)
         for name, (low, high) in RANGES.items():
-            self._set(name, _number(name, getattr(self, name), low, high))
-        if self.lr == 0:
-            raise ValueError("lr is 0; a network that must learn needs a learning rate above it")
+            values[name] = _number(name, values[name], low, high)
         if not isinstance(self.betas, (tuple, list)) or len(self.betas) != 2:
             raise ValueError(f"betas is {self.betas!r}; give two numbers, such as (0.5, 0.999)")
-        self._set("betas", tuple(_number("betas", beta, 0, 0.999999) for beta in self.betas))
+        values["betas"] = tuple(_number("betas", beta, 0, 0.999999) for beta in self.betas)
         for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                known = ", ".join(choices)
-                raise ValueError(f"{name} is {getattr(self, name)!r}; choose one of {known}")
-        if not isinstance(self.flip, bool):
-            raise ValueError(f"flip is {self.flip!r}; it must be true or false")
-
-    def _set(self, name, value):
-        object.__setattr__(self, name, value)  # the way past `frozen`
+            if values[name] not in choices or isinstance(values[name], int) != (name == "flip"):
+                known = ", ".join(map(str, choices))
+                raise ValueError(f"{name} is {values[name]!r}; choose one of {known}")
 
     def networks(self) -> tuple[Generator, Discriminator]:
         """A new generator and discriminator with this configuration's initial weights."""

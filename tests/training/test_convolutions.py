@@ -32,7 +32,7 @@ def test_results_and_gradients_equal_those_of_pytorch(monkeypatch, kind, maps, g
     plain = LAYERS[kind](maps, *geometry).double()
     ours = nn.Sequential(deepcopy(plain))
     use_weight_gradient_by_product(ours)
-    assert type(ours[0]) is not type(plain), "the layer takes the library's routine"
+    assert "forward" in vars(ours[0]), "the layer takes the library's routine"
     stream = torch.Generator().manual_seed(0)
     x = torch.randn(3, plain.in_channels, 8, 8, generator=stream, dtype=torch.float64)
     one, other = (
@@ -77,9 +77,7 @@ def test_whole_networks_with_their_first_and_last_layers(kernel_size):
     ):
         plain, ours = network.double(), deepcopy(network)
         use_weight_gradient_by_product(ours)
-        changed = [
-            type(b) for a, b in zip(plain.modules(), ours.modules()) if type(a) is not type(b)
-        ]
+        changed = [module for module in ours.modules() if "forward" in vars(module)]
         assert len(changed) >= 2 and list(plain.state_dict()) == list(ours.state_dict())
         for net in (plain, ours):
             net(x.double()).square().sum().backward()
@@ -97,6 +95,5 @@ def test_layers_of_other_kinds_are_left_alone():
         nn.ConvTranspose2d(8, 3, 8, 2, 3, bias=False),
         nn.Conv2d(16, 8, 4, 2, 1, bias=False),
     )
-    before = [type(layer) for layer in layers]
     use_weight_gradient_by_product(layers)
-    assert [type(layer) for layer in layers] == before
+    assert not any("forward" in vars(layer) for layer in layers)
