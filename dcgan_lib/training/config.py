@@ -102,7 +102,7 @@ class TrainConfig:
             raise ValueError(f"betas is {self.betas!r}; give two numbers, such as (0.5, 0.999)")
         values["betas"] = tuple(_number("betas", beta, 0, 0.999999) for beta in self.betas)
         for name, choices in CHOICES.items():
-            if values[name] not in choices or isinstance(values[name], int) != (name == "flip"):
+            if type(values[name]) is not type(choices[0]) or values[name] not in choices:
                 known = ", ".join(map(str, choices))
                 raise ValueError(f"{name} is {values[name]!r}; choose one of {known}")
 

@@ -45,8 +45,8 @@ def check_metrics(history, config, run_dir):
         return
     raise TrainingFailed(
         f"training has come to a standstill in epoch {int(history[-1, 0])}: for {NO_CONTEST:,} "
-        f"steps the discriminator {verdict}. {_before(history)} Other learning rates, real_label=0.9 or "
-        f"another seed may cure it. {_what_is_left(run_dir)}"
+        f"steps the discriminator {verdict}. {_before(history)} Other learning rates, "
+        f"real_label=0.9 or another seed may cure it. {_what_is_left(run_dir)}"
     )
 
 

@@ -66,7 +66,7 @@ def training_step(
     mixed = bf16 or scaler.is_enabled()
     autocast = partial(torch.autocast, real.device.type, half, enabled=mixed)
 
-    # 1. The discriminator learns to answer 1 (or `real_label`) for real images, 0 for generated ones.
+    # 1. The discriminator learns to answer 1 (or `real_label`) for real images, 0 for fakes.
     for x, latents in zip(real.chunk(d_steps), z.chunk(d_steps), strict=True):
         with autocast():
             fake = generator(latents)
@@ -121,10 +121,10 @@ def train(
 ) -> Run:
     """Train a DCGAN, or go on where an earlier call stopped.
 
-    A finished run is returned as it is. An interrupted one goes on from its last checkpoint and ends
-    with the same weights as if it had never stopped, to the bit on a CPU. More epochs than the run in
-    the folder had are added to it. A run that another program is training is waited for. Under
-    torchrun every process makes the same call; the first one writes and shows the progress.
+    A finished run is returned as it is. An interrupted one goes on from its last checkpoint and
+    ends with the same weights as if it had never stopped, to the bit on a CPU. More epochs than the
+    run in the folder had are added to it. A run that another program is training is waited for.
+    Under torchrun every process makes the same call; the first writes and shows the progress.
 
     Parameters
     ----------
