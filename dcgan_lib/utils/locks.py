@@ -12,8 +12,8 @@ except ImportError:  # Windows has no such locks
 def lock(file, wait=True):
     """Hold an open file until it is closed.
 
-    True: it is held. False: another process holds it, and `wait` is false. None: there are no locks, as on Windows
-    and on some network drives.
+    True: it is held. False: another process holds it, and `wait` is false. None: there are no
+    locks, as on Windows and on some network drives.
     """
     if fcntl is None:
         return None
