@@ -90,7 +90,7 @@ def published() -> dict:
 
 def _commit():
     """The commit of the checkout that holds this package; None where there is none, or no git."""
-    command = "git log -1 --first-parent --format=%H -- .".split()  # nothing for untracked files
+    command = ["git", "log", "-1", "--first-parent", "--format=%H", "--", "."]  # tracked files only
     try:
         return (
             subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True).stdout.strip()

@@ -19,13 +19,12 @@ from dcgan_lib import (
     KMeansFeatures,
     TrainConfig,
     classification_table,
-    default_device,
     describe_datasets,
     feature_size,
     load_images,
 )
-from dcgan_lib.training.health import check_images
-from dcgan_lib.training.run import refuse_another_run, setting_of
+from dcgan_lib.training.batches import Batches
+from dcgan_lib.training.run import RunFolder
 
 # What the package raises, with a sentence, for a bad value, bad data, or too small a machine.
 EXPECTED = (ValueError, TypeError, RuntimeError, OSError, MemoryError)
@@ -125,28 +124,6 @@ def did_you_mean(name: str, known: list, cutoff: float = 0.6) -> str:
     return f"did you mean {near[0]}? " if near else ""
 
 
-def check_config(settings: dict, channels: int = 3) -> TrainConfig:
-    """Make the configuration of a training, and ask whether its networks can be built.
-
-    Parameters
-    ----------
-    settings : dict
-        Name -> value. Names that are no fields of `TrainConfig` are ignored, but for `recipe`.
-    channels : {1, 3}, default 3
-        Channels of the images.
-
-    Raises
-    ------
-    ValueError, TypeError
-        `TrainConfig`, the networks or the recipe refuse a value.
-    """
-    chosen = {name: settings[name] for name in TRAINING & settings.keys()}
-    config = TrainConfig(channels=channels, **chosen)
-    with torch.device("meta"):  # shapes without numbers
-        feature_size(config.networks()[1], settings.get("recipe", "last"))
-    return config
-
-
 def check_run(settings: dict, folder: Path, download: bool) -> None:
     """Ask everything that the chapters will meet whether it takes these settings.
 
@@ -169,11 +146,16 @@ def check_run(settings: dict, folder: Path, download: bool) -> None:
     """
     own = {"size": settings["image_size"], "crop": settings["crop"], "download": download}
     images = _load(settings["dataset"], root=settings["root"], limit=settings.get("limit"), **own)
-    config = check_config(settings, images.channels if images else 3)
+    chosen = {name: settings[name] for name in TRAINING & settings.keys()}
+    config = TrainConfig(channels=images.channels if images else 3, **chosen)
     replace(config, epochs=settings.get("start_epochs", 1))
+    if "recipe" in settings:
+        with torch.device("meta"):  # shapes without numbers
+            feature_size(config.networks()[1], settings["recipe"])
     if images:
-        check_images(images, config)
-        refuse_another_run(folder / "dcgan", setting_of(images, config, default_device()), True)
+        per_epoch = Batches(images, config, torch.device("cpu")).per_epoch
+        training = RunFolder(folder / "dcgan", images, config, "cpu", per_epoch, True, False)
+        training._is_finished()  # refuses a folder with another run
     if "per_class" in settings:
         _check_table(settings, own)
 

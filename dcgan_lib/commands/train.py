@@ -9,11 +9,10 @@ import os
 import sys
 from pathlib import Path
 
-from dcgan_lib import Run, available_datasets, load_images, train
+from dcgan_lib import Run, TrainConfig, available_datasets, load_images, train
 from dcgan_lib.commands.parameters import (
     TRAINING,
     BadParameters,
-    check_config,
     check_folder,
     did_you_mean,
     read_parameters,
@@ -63,18 +62,18 @@ def train_file(path: Path, overrides: list, runs: Path, device: str | None = Non
     """
     if "LOCAL_RANK" in os.environ:
         device = processes.join(device)
-    first = processes.world()[0] == 0
+    first = processes.is_first()
     values = read_parameters(path, overrides)
     loading, training, others = sort_out(path, values)
     if others and first:
         print(f"not used in training: {', '.join(map(str, others))}")
-    size = check_config(training).image_size  # refused, if it is, before a download
+    size = TrainConfig(**training).image_size  # refused, if it is, before a download
     if not first:
         processes.wait()  # the first downloads and decodes, the others find it done
     images = load_images(loading.pop("dataset"), size=size, **loading)
     if first:
         processes.wait()
-    config = check_config(training, images.channels)
+    config = TrainConfig(channels=images.channels, **training)
     folder = runs / run_name(path, overrides, values) / "dcgan"
     check_folder(folder)
     return train(images, config, folder, device=device)
