@@ -61,12 +61,12 @@ def launch(tmp_path):
             "--nproc-per-node",
             str(processes),
         ]
-        program = [str(script)] if script else ["-m", "dcgan_lib.commands.train"]
+        program = [str(script)] if script else ["-m", "dcgan_lib"]
         command = [
             sys.executable,
             *(torchrun if processes else []),
             *program,
-            "--params",
+            "train",
             str(tmp_path / "tiny.yaml"),
             "--runs",
             str(tmp_path / runs),
@@ -112,7 +112,7 @@ def test_two_processes_train_what_one_trains_and_survive_a_kill(launch, tmp_path
     )  # saves at every reading, so that there is something to go on from
     script.write_text(
         "from dcgan_lib.training import run\nrun.SAVE_EVERY, run.READ_EVERY = 0, 1\n"
-        "from dcgan_lib.commands.train import main\nmain()\n"
+        "from dcgan_lib.__main__ import main\nmain()\n"
     )
     killed, folder = launch("killed", 2, script=script), tmp_path / "killed" / "tiny" / "dcgan"
     while not (folder / "samples" / "epoch_002.png").exists() and killed.poll() is None:
