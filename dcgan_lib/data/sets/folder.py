@@ -37,7 +37,7 @@ def source(root, split, download) -> Source:
         skipped += [(group + name, "a folder, which is not searched") for name in folders]
         if not images:
             skipped.append((group, "a class without any image"))
-        listing += [each for each in files if each[0] in images]
+        listing += [each for each in files if each[0].lower().endswith(SUFFIXES)]
         labels += [label] * len(images)
     if not listing:
         raise no_image(root / groups[0], classes)
