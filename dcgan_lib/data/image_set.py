@@ -74,8 +74,8 @@ class ImageSet:
             fits = kind == torch.int64 and labels.shape == shape[:1]
             if not fits or ((labels < 0) | (labels >= names)).any():
                 raise ValueError(
-                    f"labels is {kind} of shape {tuple(np.shape(labels))}: give a tensor of int64 and of "
-                    f"shape ({len(self)},), each a position among the {names} classes."
+                    f"labels is {kind} of shape {tuple(np.shape(labels))}: give a tensor of int64 "
+                    f"and of shape ({len(self)},), each a position among the {names} classes."
                 )
         if not self.fingerprint:
             digest = sha256(json.dumps([shape, self.classes]).encode())
@@ -201,8 +201,8 @@ class Contents:
     Parameters
     ----------
     pictures : sequence
-        Paths below the root, or uint8 arrays (H, W) or (H, W, 3). An array may be made at the moment
-        when it is asked for. Every picture is asked for once, in order.
+        Paths below the root, or uint8 arrays (H, W) or (H, W, 3). An array may be made at the
+        moment when it is asked for. Every picture is asked for once, in order.
     labels : sequence of int, or None
         Positions in `classes`, one a picture.
     skipped : list of (path, reason)

@@ -1,4 +1,4 @@
-"""Every published data set, from a handful of images in its official layout; and what the reader is told without it."""
+"""Every published data set, from a handful of images in its official layout, and without them."""
 
 import io
 import json
@@ -171,7 +171,7 @@ def make_compcars(root):
 
 
 def make_coco(root):
-    """Nine images with annotations, one without, one that the file does not know; two categories of things."""
+    """Nine images with annotations, one without, and one that the file does not know."""
     rows, annotations = [], []
     for i in range(11):
         save(root / f"val2017/{i:012}.jpg", PIXELS[i], quality=95)
@@ -508,7 +508,7 @@ def test_compcars(tmp_path):
     (tmp_path / "data/train_test_split/classification/test.txt").unlink()
     with pytest.raises(
         FileNotFoundError,
-        match="classification/test.txt, which says what is test, is missing. Put .* or take split='all'",
+        match="classification/test.txt, which says what is test, is missing. .* take split='all'",
     ):
         load_images("compcars", root=tmp_path, split="test")
 
@@ -638,7 +638,7 @@ def test_not_downloaded(name, home, no_network):
 
 
 def serve(monkeypatch, served):
-    """A stand-in for the network: it puts the files of a folder where they are asked for; returns what was asked."""
+    """Stand in for the network, with the files of a folder; returns what was asked for."""
     asked = []
 
     def download(addresses, path, checksum):
@@ -1005,6 +1005,7 @@ def test_only_what_the_dead_left_is_removed(tmp_path, home):
             if found := set(leftovers(home)) - set(others):
                 return found
             time.sleep(0.005)
+        raise AssertionError("no cache was begun")
 
     dead = start(tmp_path / "dead", pause=0.01)
     of_the_dead = new_folder()
