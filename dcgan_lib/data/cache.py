@@ -190,7 +190,6 @@ def located(picture, root):
 def fill(made, recipe, source, contents, order, wanted, channels, crop):
     """Write a cache into the folder `made`: the first `wanted` readable pictures in `order`."""
     size, skipped, taken, digest = recipe["size"], list(contents.skipped), array("q"), sha256()
-    complete = wanted == len(order)
     progress = tqdm(None, f"Decoding {recipe['dataset']}", wanted, unit=" images", delay=1)
     with open(made / "images.bin", "wb") as out, progress:
         for i, pixels in readable(
@@ -203,11 +202,9 @@ def fill(made, recipe, source, contents, order, wanted, channels, crop):
     if not taken:
         raise nothing_usable(recipe, source, skipped)
     if contents.labels is not None:
-        labels = np.asarray(contents.labels, "<i8")
-        np.save(made / "labels.npy", labels[taken])
-        digest.update(labels[taken])
-        lost = np.setdiff1d(labels, labels[taken]) if complete else []
-        skipped += [(contents.classes[i], "a class without any readable image") for i in lost]
+        labels = np.asarray(contents.labels, "<i8")[taken]
+        np.save(made / "labels.npy", labels)
+        digest.update(labels)
     digest.update(json.dumps([recipe, channels, contents.classes]).encode())
     meta = {
         "recipe": recipe,
@@ -243,14 +240,15 @@ def readable(pictures, root, order, wanted, size, channels, crop, skipped):
 
 def nothing_usable(recipe, source, skipped):
     """The error for a data set in which no picture can be used."""
-    tried = files = ""
-    if skipped:
-        reasons = "; ".join(f"{path}: {reason}" for path, reason in skipped[:3])
-        others = "; and others" if len(skipped) > 3 else ""
-        tried = f"{len(skipped):,} were tried or named in a list: {reasons}{others}. "
-    if source.listing:
-        files = f"Of {len(source.listing):,} files there, the first is {source.listing[0][0]}. "
+    tried = [f"{path}: {reason}" for path, reason in skipped[:3]] + ["and others"] * (
+        len(skipped) > 3
+    )
+    told = (
+        f"{len(skipped):,} were tried or named in a list: {'; '.join(tried)}. " if skipped else ""
+    )
+    count = len(source.listing)
+    files = f"Of {count:,} files there, the first is {source.listing[0][0]}. " if count else ""
     return ValueError(
         f"The split {recipe['split']!r} of {recipe['dataset']!r} has no usable image in "
-        f"{source.root}. {tried}{files}Take another split, or put images of this one there."
+        f"{source.root}. {told}{files}Take another split, or put images of this one there."
     )

@@ -33,7 +33,7 @@ CROPS = {
 
 
 def open_picture(picture):
-    """Open a path or a uint8 array as a PIL image; only the header is read, and a bomb is refused."""
+    """Open a path or a uint8 array as a PIL image: reads the header alone, and refuses bombs."""
     if isinstance(picture, np.ndarray):
         return Image.fromarray(picture)
     image = Image.open(picture, formats=tuple(FORMATS))
@@ -45,7 +45,7 @@ def open_picture(picture):
 
 
 def is_grey(picture):
-    """Whether the header promises grey alone. A palette is colour; an unreadable file passes as grey."""
+    """Whether the header promises grey alone; a palette is colour, an unreadable file is grey."""
     try:
         with open_picture(picture) as image:
             return Image.getmodebase(image.mode) == "L"
@@ -128,7 +128,7 @@ def decode_or_reason(picture, size, channels, crop):
 def decode_all(pictures, size, channels, crop):
     """Yield the result of `decode_or_reason` for each picture in order, with all cores at work.
 
-    `pictures` is any iterable; it is asked for a few groups of pictures more than have been decoded.
+    `pictures` is any iterable. It is asked for a few groups of pictures more than are decoded.
     """
 
     def decode_some(some):

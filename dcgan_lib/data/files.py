@@ -149,9 +149,9 @@ def stamp(root: Path, path: str) -> tuple[str, int, int]:
 
 def images_among(listing):
     """(the paths in a listing that have the suffix of an image, the others with the reason)."""
-    images = [path for path, _, _ in listing if path.lower().endswith(SUFFIXES)]
-    known = set(images)
-    others = [path for path, _, _ in listing if path not in known]
+    paths = [path for path, _, _ in listing]
+    others = [path for path in paths if not path.lower().endswith(SUFFIXES)]
+    images = [path for path in paths if path.lower().endswith(SUFFIXES)]
     return images, [(path, "not the suffix of an image") for path in others]
 
 

@@ -68,14 +68,14 @@ class ImageSet:
                 f"images has the shape {shape}, not (N, C, H, W) with C = 1 or 3 and H = W: "
                 "permute the axes, or crop the images to squares."
             )
-        if self.labels is not None:
-            fits = self.labels.dtype == torch.int64 and self.labels.shape == shape[:1]
-            if not fits or (
-                len(self) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes)
-            ):
+        labels, names = self.labels, len(self.classes)
+        if labels is not None:
+            kind = getattr(labels, "dtype", type(labels).__name__)
+            fits = kind == torch.int64 and labels.shape == shape[:1]
+            if not fits or ((labels < 0) | (labels >= names)).any():
                 raise ValueError(
-                    f"labels is {self.labels.dtype} of shape {tuple(self.labels.shape)}: give int64 of "
-                    f"shape ({len(self)},), each a position among the {len(self.classes)} classes."
+                    f"labels is {kind} of shape {tuple(np.shape(labels))}: give a tensor of int64 "
+                    f"and of shape ({len(self)},), each a position among the {names} classes."
                 )
         if not self.fingerprint:
             digest = sha256(json.dumps([shape, self.classes]).encode())
@@ -201,8 +201,8 @@ class Contents:
     Parameters
     ----------
     pictures : sequence
-        Paths below the root, or uint8 arrays (H, W) or (H, W, 3). An array may be made at the moment
-        when it is asked for. Every picture is asked for once, in order.
+        Paths below the root, or uint8 arrays (H, W) or (H, W, 3). An array may be made at the
+        moment when it is asked for. Every picture is asked for once, in order.
     labels : sequence of int, or None
         Positions in `classes`, one a picture.
     skipped : list of (path, reason)

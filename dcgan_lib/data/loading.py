@@ -1,8 +1,8 @@
 """Images on disk or by download become an `ImageSet`, decoded once and memory-mapped from then on.
 
-A data set is a module in `sets` with a function `source(root, split, download, *, options) -> Source`,
-which says what files it is made of and how to read them when there is no cache of them yet, and with
-`DATASET`, the facts about it. To add one, write such a module and name it in `DATASETS`.
+A data set is a module in `sets` with a function `source(root, split, download, *, options)`, which
+says what files it is made of and how to read them when there is no cache of them yet, and with
+`DATASET`, the facts about it. To add one, write such a module and name it in `MODULES`.
 """
 
 from inspect import signature
@@ -64,9 +64,9 @@ def describe_datasets() -> list[dict[str, Any]]:
     -------
     list of dict
         With "name", "title", "page" (where it is published), "licence" (in its authors' words),
-        "images" (in all splits; None for `folder`), "pixels" (the original size), "labels", "papers"
-        (those of the two that used it), "get" (how it comes to the disk), "splits" and "options"
-        (each with its default).
+        "images" (in all splits; None for `folder`), "pixels" (the original size), "labels",
+        "papers" (those of the two that used it), "get" (how it comes to the disk), "splits" and
+        "options" (each with its default).
 
     Examples
     --------
@@ -99,9 +99,9 @@ def load_images(
     The first call decodes every image on all cores and keeps the pixels in the cache folder. Later
     calls look at the size and the time of change of each file and map the pixels into memory, which
     takes no memory until they are used. If a file has changed, or for other arguments, a new cache
-    is made. The caches are in `~/.cache/dcgan_lib`, in `$XDG_CACHE_HOME/dcgan_lib`, or in the folder
-    that the environment variable DCGAN_LIB_HOME names. `dcgan_lib.data.cache.cache_size` says how
-    much room they take, and `clear_cache` deletes them.
+    is made. The caches are in `~/.cache/dcgan_lib`, in `$XDG_CACHE_HOME/dcgan_lib`, or in the
+    folder that the environment variable DCGAN_LIB_HOME names. `cache_size` and `clear_cache` in
+    `dcgan_lib.data.cache` say how much room they take, and delete them.
 
     Images are scaled with antialiasing; an image of the right size is kept bit for bit. A file that
     cannot be read is skipped and listed in `.skipped`.
@@ -119,9 +119,9 @@ def load_images(
     size : int, default 32
         Height and width in pixels: 32, 64 or 128.
     limit : int, default None
-        Take this many images, chosen at random but always the same ones; a smaller choice is part of
-        a larger one. Others stand in for those that cannot be read. By default, and where there are
-        fewer, all images are taken.
+        Take this many images, chosen at random but always the same ones; a smaller choice is part
+        of a larger one. Others stand in for those that cannot be read. By default, and where there
+        are fewer, all images are taken.
     crop : str, default "centre"
         How an image becomes square. "centre": the shorter side is scaled and the middle kept, as in
         singh and the PyTorch tutorial. "square": both sides are scaled, whatever the shape was, as
@@ -156,7 +156,7 @@ def load_images(
     >>> load_images("digits")
     ImageSet 'digits': 1437 images of 1x32x32, 10 classes
     """
-    # `in` a list or a tuple: a dictionary would raise TypeError for a name or a crop that has no hash.
+    # `in` a list or a tuple, as a dictionary raises TypeError for what cannot be hashed.
     if name not in available_datasets():
         hint = did_you_mean(str(name).lower(), DATASETS)
         raise ValueError(

@@ -83,7 +83,7 @@ def answer(handler, status, **headers):
 
 
 def serves(data=DATA, *, cut=None, ranges=True, kind="application/zip", pause=0):
-    """A page that sends a file, breaking off after `cut` bytes, with a pause before each 100,000."""
+    """A page that sends a file, breaks off after `cut` bytes, and pauses before each 100,000."""
 
     def page(handler):
         start, status, about = 0, 200, {}

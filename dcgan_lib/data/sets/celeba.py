@@ -22,9 +22,10 @@ NUMBERS = {"train": "0", "valid": "1", "test": "2"}  # of the splits in the auth
 def source(root, split, download, *, attribute=None) -> Source:
     """CelebA (Liu et al. 2015), aligned and cropped: 178x218 pixels, eyes in the same place.
 
-    Without labels, or with one of the 40 attributes as two classes: `attribute="Smiling"` gives "not
-    Smiling" and "Smiling". The root holds img_align_celeba (or its zip) and the lists, as they come
-    and as torchvision leaves them in its folder celeba. "all" without an attribute needs no list.
+    Without labels, or with one of the 40 attributes as two classes: `attribute="Smiling"` gives
+    "not Smiling" and "Smiling". The root holds img_align_celeba (or its zip) and the lists, as they
+    come and as torchvision leaves them in its folder celeba. "all" without an attribute needs no
+    list.
     """
     root = data_folder(root, "celeba")
     if (root / "celeba").is_dir():
@@ -56,7 +57,7 @@ def source(root, split, download, *, attribute=None) -> Source:
 
 
 def read_attribute(path, attribute):
-    """{path of an image: 0 or 1} of one column of the attributes, which are -1 and 1 in the file."""
+    """{path of an image: 0 or 1} of one column of the attributes, -1 and 1 in the file."""
     with reading(path):
         _, names, *rows = words_of(path)
     if attribute not in names:

@@ -1,4 +1,4 @@
-"""`coco`: everyday scenes with many things in each, from which one label an image has to be made."""
+"""`coco`: everyday scenes with many things in each, of which one label an image is made."""
 
 import json
 from collections import Counter
@@ -37,9 +37,9 @@ def source(
     annotation in the file. Of equals the first in the file wins. An image without annotations is in
     no split, and is told in `.skipped`.
 
-    "all" is every labelled image, "test" a fifth of them, rounded up, chosen at random but always the
-    same, and "train" the others. `images` takes only so many in the first place, chosen in the same
-    way: gomez kept 4,992, whole batches of 128, and tested on 999.
+    "all" is every labelled image, "test" a fifth of them, rounded up, chosen at random but always
+    the same, and "train" the others. `images` takes only so many in the first place, chosen in the
+    same way: gomez kept 4,992, whole batches of 128, and tested on 999.
     """
     if annotations not in PACKED:
         raise ValueError(
@@ -51,7 +51,8 @@ def source(
         )
     if images is not None and (not isinstance(images, int) or images < 2):
         raise ValueError(
-            f"images={images!r} is not a number of images to split: give 2 or more, or None for all."
+            f"images={images!r} is not a number of images to split: "
+            "give 2 or more, or None for all."
         )
     root = data_folder(root, "coco")
     name, checksum = PACKED[annotations]
@@ -142,7 +143,8 @@ DATASET = Dataset(
     splits=("train", "test", "all"),
     title="COCO 2017, validation images",
     page="https://cocodataset.org/#download",
-    licence="annotations CC BY 4.0; images under Flickr's terms of use, their copyright is not COCO's",
+    licence="annotations CC BY 4.0; images under Flickr's terms of use, "
+    "their copyright is not COCO's",
     images=5000,
     pixels="various",
     labels="80 things, or 91 materials and other",

@@ -35,14 +35,14 @@ def source(root, split, download, *, surveillance=False) -> Source:
     if not (root / folder).is_dir():
         part = folder.split("/")[0]
         cure = (
-            f"To get it, follow the instructions at {DATASET.page}, unpack {part}.zip with all of its "
-            f"parts, and put the folder {part} into {root}"
+            f"To get it, follow the instructions at {DATASET.page}, unpack {part}.zip with all of "
+            f"its parts, and put the folder {part} into {root}"
         )
         raise not_there("compcars", root, folder, cure)
     if split != "all" and not (root / chosen).is_file():
         raise FileNotFoundError(
-            f"{root / chosen}, which says what is {split}, is missing. Put the authors' list there, "
-            "or take split='all'."
+            f"{root / chosen}, which says what is {split}, is missing. Put the authors' list "
+            "there, or take split='all'."
         )
     images = files_below(root, folder)
     others = [path for path in (names, chosen) if (root / path).is_file()]

@@ -12,9 +12,9 @@ TRAIN = 1437  # images, four fifths of all
 def source(root, split, download) -> Source:
     """Grey digits of 8x8 pixels, 0 to 16 made 0 to 255 (the test part of Alpaydin and Kaynak 1998).
 
-    "train" is the first 1,437 images and "test" the last 360. The images stand in the order of their
-    writers, so the test digits are by other hands than the training digits, but for one writer whom
-    the cut divides.
+    "train" is the first 1,437 images and "test" the last 360. The images stand in the order of
+    their writers, so the test digits are by other hands than the training digits, but for one
+    writer whom the cut divides.
     """
     if root is not None:
         raise ValueError(

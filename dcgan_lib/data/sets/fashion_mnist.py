@@ -8,7 +8,7 @@ RAW = "FashionMNIST/raw"  # the folder below the root where torchvision keeps th
 
 
 def source(root, split, download) -> Source:
-    """Fashion-MNIST (Xiao et al. 2017): 60,000 and 10,000 grey images of 28 pixels in 10 classes."""
+    """Fashion-MNIST (Xiao et al. 2017): 60,000 and 10,000 grey images, 28 pixels, 10 classes."""
 
     def archives(kind):
         hosts = [*kind.mirrors, f"{REPOSITORY}/raw/master/data/fashion/"]

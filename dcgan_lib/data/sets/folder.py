@@ -37,7 +37,7 @@ def source(root, split, download) -> Source:
         skipped += [(group + name, "a folder, which is not searched") for name in folders]
         if not images:
             skipped.append((group, "a class without any image"))
-        listing += [each for each in files if each[0] in images]
+        listing += [each for each in files if each[0].lower().endswith(SUFFIXES)]
         labels += [label] * len(images)
     if not listing:
         raise no_image(root / groups[0], classes)
@@ -53,7 +53,7 @@ def source(root, split, download) -> Source:
 
 
 def no_image(path, classes):
-    """The error for a folder without images, which is the folder of a class if there are `classes`."""
+    """The error for a folder without images; it is the folder of a class if there are `classes`."""
     inner = look_into(path)[1]
     what, cure = "", "Put images there"
     if classes and inner:
@@ -77,9 +77,9 @@ def split_folder(root, split):
     hint = f" Did you mean split={near[0]!r}?" if near else ""
     others = "" if divided else " and all others into a folder 'train'"
     raise FileNotFoundError(
-        f"There is no folder {split!r} in {root}; found: {', '.join(found) or 'no folder'}.{hint} Put "
-        "the images of this split, with the folders of their classes, into a folder of that name"
-        f"{others}, or choose another split."
+        f"There is no folder {split!r} in {root}; found: {', '.join(found) or 'no folder'}.{hint} "
+        "Put the images of this split, with the folders of their classes, into a folder of that "
+        f"name{others}, or choose another split."
     )
 
 

@@ -1,4 +1,4 @@
-"""`imagenet64`: all of ImageNet at 64 pixels, in ten batches of 1.6 GB; after registration, by hand."""
+"""`imagenet64`: all of ImageNet at 64 pixels in ten batches of 1.6 GB; registered, by hand."""
 
 import pickle
 from bisect import bisect
@@ -16,12 +16,12 @@ CLASSES = 1000
 
 
 def source(root, split, download) -> Source:
-    """Downsampled ImageNet (Chrabaszcz et al. 2017): 1,281,167 training and 50,000 validation images.
+    """Downsampled ImageNet (Chrabaszcz et al. 2017): 1,281,167 images, and 50,000 for validation.
 
     "test" is the validation images. The batches lie in the root or in folders of it, as the pickled
     files or as .npz; the authors' zips are unpacked. Those that are there are taken, and the others
-    are told in `.skipped`. A class is named by the authors' number, 1 to 1000, in the order of their
-    map_clsloc.txt.
+    are told in `.skipped`. A class is named by the authors' number, 1 to 1000, in the order of
+    their map_clsloc.txt.
     """
     root = data_folder(root, "imagenet64")
     cure = f"anew from {DATASET.page}"
@@ -95,7 +95,7 @@ class BatchImages(Sequence):
 
 
 def read_rows(path, count):
-    """The images of a batch, uint8 (count, 12288): all red, then all green, then all blue values."""
+    """The images of a batch, uint8 (count, 12288): all red values, then green, then blue."""
     with reading(path):
         rows = load(path)["data"]
         if rows.dtype != np.uint8 or rows.shape != (count, 3 * 64 * 64):

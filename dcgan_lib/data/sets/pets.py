@@ -1,4 +1,4 @@
-"""`pets`: cats and dogs of 37 breeds; some files are damaged, or are no JPEG whatever their names say."""
+"""`pets`: cats and dogs of 37 breeds; some files are damaged, or no JPEG for all their names."""
 
 from pathlib import PurePosixPath
 
@@ -36,8 +36,8 @@ ARCHIVES = (
 def source(root, split, download) -> Source:
     """The Oxford-IIIT Pet data set (Parkhi et al. 2012): photographs of any size.
 
-    "train" is the authors' trainval list (3,680 images) and "test" their test list (3,669). "all" is
-    every image in the archive, in a list or not. gomez kept 7,296, more than either list has.
+    "train" is the authors' trainval list (3,680 images) and "test" their test list (3,669). "all"
+    is every image in the archive, in a list or not. gomez kept 7,296, more than either list has.
     """
     root = data_folder(root, "pets")
     if (root / "oxford-iiit-pet").is_dir():  # torchvision's own folder
