@@ -70,17 +70,15 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command. Without `arguments` those of the command line are taken."""
-    options = make_parser().parse_args(arguments)
+    options = vars(make_parser().parse_args(arguments))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     from dcgan_lib.commands import batch, train  # only now, because torch takes seconds
     from dcgan_lib.commands.parameters import BadParameters
 
     try:
-        if options.command == "train":
-            train.main(options.file, options.overrides, options.runs, options.device)
-        else:
-            batch.main(options.file, options.overrides, options.runs)
+        command = {"train": train, "batch": batch}[options.pop("command")]
+        command.main(**options)
     except BadParameters as refusal:
         print(f"{refusal}\nNothing was run.", file=sys.stderr)
         sys.exit(2)

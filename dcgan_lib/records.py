@@ -5,7 +5,6 @@ import os
 import platform
 import subprocess
 import sys
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -61,22 +60,17 @@ def read_record(path: str | os.PathLike) -> dict | list:
     >>> sorted(read_record("published"))
     ['about', 'devices', 'gomez', 'singh']
     """
-    path = Path(path)
-    if path.suffix != ".json":
-        path = RESULTS / f"{path}.json"
+    path = Path(path) if str(path).endswith(".json") else RESULTS / f"{path}.json"
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        known = ", ".join(sorted(file.stem for file in RESULTS.glob("*.json")))
         raise FileNotFoundError(
-            f"no record at {path}; the run that writes it has not been made. Records that come "
-            f"with the book are read by their names: {known}"
+            f"no record at {path}; the run that writes it has not been made"
         ) from None
     except ValueError as error:
         raise ValueError(f"{path} is not a whole JSON record; delete it and run again") from error
 
 
-@cache
 def published() -> dict:
     """The figures that the two papers, and the paper they rebuild, published, with their sources.
 
@@ -133,13 +127,13 @@ def device_report() -> str:
     """
     import torch
 
-    from dcgan_lib.utils.device import default_device, has_bf16
+    from dcgan_lib.utils.device import autocast_dtype, default_device, device_name
 
     device = default_device()
-    convolutions = f"convolutions run in {'bf16' if has_bf16(device) else 'fp32'}."
-    if device == "cuda":
-        gpu = torch.cuda.get_device_properties(0)
-        return f"GPU found: {gpu.name}, {gpu.total_memory / 2**30:.0f} GiB; {convolutions}"
-    if device == "mps":
-        return f"GPU found: Apple's, through Metal; {convolutions}"
-    return f"No GPU found: training uses {torch.get_num_threads()} CPU threads, {convolutions}"
+    half = {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(autocast_dtype("auto", device))
+    convolutions = f"convolutions run in {half or 'fp32'}."
+    if device == "cpu":
+        return f"No GPU found: training uses {torch.get_num_threads()} CPU threads, {convolutions}"
+    memory = torch.cuda.get_device_properties(0).total_memory if device == "cuda" else 0
+    gpu = f"{device_name(device)}, {memory / 2**30:.0f} GiB" if memory else "Apple's, through Metal"
+    return f"GPU found: {gpu}; {convolutions}"

@@ -15,7 +15,6 @@ import numpy as np
 from filelock import FileLock
 
 from dcgan_lib.commands.parameters import (
-    EXPECTED,
     BadParameters,
     check_folder,
     check_run,
@@ -25,10 +24,8 @@ from dcgan_lib.commands.parameters import (
 )
 from dcgan_lib.records import environment, read_record, write_record
 
-Chapters = dict[Path, dict]  # the notebook of a chapter -> its parameters with their defaults
 
-
-def find_chapters(folder: Path = Path("notebooks")) -> Chapters:
+def find_chapters(folder: Path = Path("notebooks")) -> dict[Path, dict]:
     """The chapters in reading order, and what each of them lets a user set.
 
     Raises
@@ -56,13 +53,13 @@ def find_chapters(folder: Path = Path("notebooks")) -> Chapters:
     }
 
 
-def defaults(chapters: Chapters) -> dict:
+def defaults(chapters: dict[Path, dict]) -> dict:
     """Every parameter of the chapters with its default, which is the same in all of them."""
     return {name: default for declared in chapters.values() for name, default in declared.items()}
 
 
 def fits(value: object, default: object) -> bool:
-    """Whether a value has the type of the default; where that is None, a list or a dict has not."""
+    """Whether a value has the type of the default; any but a list or a dict fits None."""
     if default is None:
         return not isinstance(value, (list, dict))
     return type(value) is type(default) or (type(default), type(value)) == (float, int)
@@ -87,7 +84,9 @@ def check_names(values: dict, known: dict) -> None:
             )
 
 
-def plan(paths: list[Path], overrides: list, chapters: Chapters, runs: Path) -> dict[Path, dict]:
+def plan(
+    paths: list[Path], overrides: list, chapters: dict[Path, dict], runs: Path
+) -> dict[Path, dict]:
     """Read and check every file before the first one runs.
 
     Returns
@@ -107,7 +106,7 @@ def plan(paths: list[Path], overrides: list, chapters: Chapters, runs: Path) -> 
             check_names(values, known)
             folder = runs.absolute() / run_name(path, overrides, values)
             check_run(known | values, folder, download=False)
-        except EXPECTED as error:
+        except (ValueError, TypeError, RuntimeError, OSError, MemoryError) as error:
             raise BadParameters(f"{path}: {error}") from error
         if folder in plans:
             raise BadParameters(f"two files are called {path.stem}, and share the folder {folder}")
@@ -118,7 +117,7 @@ def plan(paths: list[Path], overrides: list, chapters: Chapters, runs: Path) -> 
 
 
 def run_chapters(
-    folder: Path, values: dict, chapters: Chapters, notebooks: Path, seconds: dict
+    folder: Path, values: dict, chapters: dict[Path, dict], notebooks: Path, seconds: dict
 ) -> None:
     """Execute the chapters in order; the first that fails raises what papermill raises.
 
@@ -153,11 +152,11 @@ def run_chapters(
             outcome = "done in"
         finally:
             seconds[path.stem] = round(time.perf_counter() - start, 1)
-            place = f"{folder.name} [{len(seconds)}/{len(chapters)}] {path.stem}"
-            print(f"{place} {outcome} {seconds[path.stem]} s", flush=True)
+            place = f"[{len(seconds)}/{len(chapters)}] {path.stem}"
+            print(f"{folder.name} {place} {outcome} {seconds[path.stem]} s", flush=True)
 
 
-def run_file(folder: Path, values: dict, chapters: Chapters) -> bool:
+def run_file(folder: Path, values: dict, chapters: dict[Path, dict]) -> bool:
     """Run the chapters with one file's parameters, and leave notebooks and a record in the folder.
 
     Both lie in the folder `unfinished` until all chapters have passed. Only then do they take the
@@ -175,20 +174,30 @@ def run_file(folder: Path, values: dict, chapters: Chapters) -> bool:
     """
     print(f"{folder.name}: {folder}", flush=True)
     attempt, seconds = folder / "unfinished", {}
-    record = {"name": folder.name, "parameters": values, "environment": environment()}
+    record = {
+        "name": folder.name,
+        "parameters": values,
+        "environment": environment(),
+        "seconds": seconds,  # filled as the chapters pass
+    }
     with FileLock(folder / ".lock"):  # a second batch in this folder waits for the first
         shutil.rmtree(attempt, ignore_errors=True)
         (attempt / "notebooks").mkdir(parents=True)
         try:
             run_chapters(folder, values, chapters, attempt / "notebooks", seconds)
-            record |= {"seconds": seconds, **findings(folder)}
+            record |= findings(folder)
         except BaseException as error:
-            reason = f"{error.ename}: {error.evalue}" if hasattr(error, "ename") else str(error)
+            kind, words = (
+                getattr(error, "ename", type(error).__name__),
+                getattr(error, "evalue", error),
+            )
             chapter = next(reversed(seconds), None)  # None: before the first
-            notebook = chapter and str(attempt / "notebooks" / f"{chapter}.ipynb")
-            failed = {"chapter": chapter, "error": reason, "notebook": notebook}
-            record |= {"seconds": seconds, "failed": failed}
-            print(f"  {reason}\n  see {notebook or attempt}", flush=True)
+            record["failed"] = {
+                "chapter": chapter,
+                "error": f"{words}" if isinstance(error, KeyboardInterrupt) else f"{kind}: {words}",
+                "notebook": chapter and str(attempt / "notebooks" / f"{chapter}.ipynb"),
+            }
+            print(f"  {record['failed']['error']}\n  see {attempt}", flush=True)
             if not isinstance(error, Exception):  # Ctrl-C and SIGTERM end the whole batch
                 raise
             return False
@@ -198,14 +207,16 @@ def run_file(folder: Path, values: dict, chapters: Chapters) -> bool:
         for name in ("notebooks", "record.json"):
             (attempt / name).replace(folder / name)
         attempt.rmdir()
-    print(f"{folder.name}: {folder / 'record.json'}", flush=True)
     return True
 
 
 def findings(folder: Path) -> dict:
     """What the chapters left for the record: device, data, training, final metrics, tables."""
-    paths = {name: folder / f"{name}.json" for name in ("table", "odd")}
-    found = {name: read_record(path) for name, path in paths.items() if path.exists()}
+    found = {
+        name: read_record(folder / f"{name}.json")
+        for name in ("table", "odd")
+        if (folder / f"{name}.json").exists()
+    }
     if (folder / "dcgan").exists():
         setting = read_record(folder / "dcgan" / "config.json")
         steps = np.genfromtxt(folder / "dcgan" / "history.csv", delimiter=",", names=True)
@@ -220,17 +231,15 @@ def findings(folder: Path) -> dict:
     return found
 
 
-def main(paths: list[Path], overrides: list, runs: Path) -> None:
+def main(file: list[Path], overrides: list, runs: Path) -> None:
     """Run the chapters over all files; the program ends with 1 where one of them failed."""
     chapters, passed = find_chapters(), {}
-    plans = plan(paths, overrides, chapters, runs)
+    plans = plan(file, overrides, chapters, runs)
     try:
         for folder, values in plans.items():
             passed[folder.name] = run_file(folder, values, chapters)
     except KeyboardInterrupt as stop:
-        done = ", ".join(passed) or "no file"
-        raise KeyboardInterrupt(
-            f"{stop} in {folder.name}; {done} done. The same command goes on."
-        ) from None
+        done = f"{', '.join(passed) or 'no file'} done. The same command goes on."
+        raise KeyboardInterrupt(f"{stop} in {folder.name}; {done}") from None
     if failed := [name for name, good in passed.items() if not good]:
         sys.exit(f"{len(failed)} of {len(passed)} failed: {', '.join(failed)}")

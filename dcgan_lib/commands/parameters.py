@@ -26,9 +26,6 @@ from dcgan_lib import (
 from dcgan_lib.training.batches import Batches
 from dcgan_lib.training.run import RunFolder
 
-# What the package raises, with a sentence, for a bad value, bad data, or too small a machine.
-EXPECTED = (ValueError, TypeError, RuntimeError, OSError, MemoryError)
-
 # The fields of a configuration that a user may set. The images decide how many channels there are.
 TRAINING = {field.name for field in fields(TrainConfig)} - {"channels"}
 
@@ -84,10 +81,8 @@ def read_parameters(path: Path, overrides: list = ()) -> dict:
     except (yaml.YAMLError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise BadParameters(f"{path} and -p must give `name: value` in YAML: {reason}") from None
-    for name in ("root", "table_root"):
-        if isinstance(values.get(name), str):
-            values[name] = str(Path(values[name]).expanduser().absolute())
-    return values
+    folders = [name for name in ("root", "table_root") if isinstance(values.get(name), str)]
+    return values | {name: str(Path(values[name]).expanduser().absolute()) for name in folders}
 
 
 def run_name(path: Path, overrides: list, values: dict) -> str:
@@ -114,11 +109,11 @@ def run_name(path: Path, overrides: list, values: dict) -> str:
         usable = re.fullmatch(r"[\w.+-]{1,40}", text)
         return text if usable else sha256(text.encode()).hexdigest()[:8]
 
-    changed = sorted(dict(overrides))
-    return ",".join([path.stem, *(f"{plain(name)}={plain(str(values[name]))}" for name in changed)])
+    changes = [f"{plain(name)}={plain(str(values[name]))}" for name in sorted(dict(overrides))]
+    return ",".join([path.stem, *changes])
 
 
-def did_you_mean(name: str, known: list, cutoff: float = 0.6) -> str:
+def did_you_mean(name: str, known: dict | set, cutoff: float = 0.6) -> str:
     """Say "did you mean NAME? " where a known name is near, else nothing."""
     near = get_close_matches(str(name), known, 1, cutoff)
     return f"did you mean {near[0]}? " if near else ""
@@ -149,13 +144,11 @@ def check_run(settings: dict, folder: Path, download: bool) -> None:
     chosen = {name: settings[name] for name in TRAINING & settings.keys()}
     config = TrainConfig(channels=images.channels if images else 3, **chosen)
     replace(config, epochs=settings.get("start_epochs", 1))
-    if "recipe" in settings:
-        with torch.device("meta"):  # shapes without numbers
-            feature_size(config.networks()[1], settings["recipe"])
+    with torch.device("meta"):  # shapes without numbers
+        feature_size(config.networks()[1], settings.get("recipe", "last"))
     if images:
-        per_epoch = Batches(images, config, torch.device("cpu")).per_epoch
-        training = RunFolder(folder / "dcgan", images, config, "cpu", per_epoch, True, False)
-        training._is_finished()  # refuses a folder with another run
+        steps = Batches(images, config, torch.device("cpu")).per_epoch
+        RunFolder(folder / "dcgan", images, config, "cpu", steps, True, False)._is_finished()
     if "per_class" in settings:
         _check_table(settings, own)
 

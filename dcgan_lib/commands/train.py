@@ -24,8 +24,8 @@ from dcgan_lib.training.fast import processes
 LOADING = {"dataset", "root", "split", "limit", "crop"}  # and the options of the data set
 
 
-def sort_out(path: Path, values: dict) -> tuple[dict, dict, list[str]]:
-    """Divide the parameters of a file: what loading needs, what training needs, and other names.
+def sort_out(path: Path, values: dict) -> list[dict]:
+    """Divide the parameters of a file into those of loading, those of training, and others.
 
     Raises
     ------
@@ -34,14 +34,14 @@ def sort_out(path: Path, values: dict) -> tuple[dict, dict, list[str]]:
     """
     dataset = values.setdefault("dataset", "digits")
     loading = LOADING | (options_of(dataset).keys() if dataset in available_datasets() else set())
-    others = sorted(values.keys() - loading - TRAINING, key=str)
+    others = values.keys() - loading - TRAINING
     for name in others:  # the chapters have parameters that training does not know
         if near := did_you_mean(name, loading | TRAINING, cutoff=0.8):
             raise BadParameters(f"{path}: training has no parameter {name!r}; {near}")
-    mine, theirs = (
-        {name: values[name] for name in known & values.keys()} for known in (loading, TRAINING)
-    )
-    return mine, theirs, others
+    return [
+        {name: value for name, value in values.items() if name in part}
+        for part in (loading, TRAINING, others)
+    ]
 
 
 def train_file(path: Path, overrides: list, runs: Path, device: str | None = None) -> Run:
@@ -67,25 +67,25 @@ def train_file(path: Path, overrides: list, runs: Path, device: str | None = Non
     loading, training, others = sort_out(path, values)
     if others and first:
         print(f"not used in training: {', '.join(map(str, others))}")
-    size = TrainConfig(**training).image_size  # refused, if it is, before a download
     if not first:
         processes.wait()  # the first downloads and decodes, the others find it done
+    size = TrainConfig(**training).image_size  # refuses what it refuses before a download
     images = load_images(loading.pop("dataset"), size=size, **loading)
     if first:
         processes.wait()
-    config = TrainConfig(channels=images.channels, **training)
     folder = runs / run_name(path, overrides, values) / "dcgan"
     check_folder(folder)
+    config = TrainConfig(channels=images.channels, **training)
     return train(images, config, folder, device=device)
 
 
-def main(path: Path, overrides: list, runs: Path, device: str | None = None) -> None:
+def main(file: Path, overrides: list, runs: Path, device: str | None = None) -> None:
     """Train; the program ends with 2 where the run is refused, and with 1 where it fails."""
-    rank = os.environ.get("RANK", "0")
-    who = "" if rank == "0" else f"process {rank}: "
+    rank = int(os.environ.get("RANK", 0))
+    who = f"process {rank}: " if rank else ""
     try:
-        run = train_file(path, overrides, runs, device)
-        print(f"trained: {run.dir}\n" if rank == "0" else "", end="")
+        run = train_file(file, overrides, runs, device)
+        print(f"trained: {run.dir}\n" * (rank == 0), end="")
     except (ValueError, TypeError, FileNotFoundError, NotADirectoryError) as error:
         raise BadParameters(f"{who}{error}") from error
     except (RuntimeError, OSError, MemoryError, FloatingPointError) as error:

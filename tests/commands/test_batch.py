@@ -226,7 +226,7 @@ def test_what_only_a_download_tells_is_told_before_the_first_chapter(launch, cap
     record = record_in("runs/pets/unfinished")
     assert record["failed"] == {
         "chapter": None,
-        "error": "pets cannot be fetched",
+        "error": "RuntimeError: pets cannot be fetched",
         "notebook": None,
     }
 
