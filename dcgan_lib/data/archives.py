@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
-from dcgan_lib.data.locking import only_process
+from dcgan_lib.utils.locks import only_process
 
 PIECE = 1 << 18  # bytes that are read at once, and the longest header that a tar may have
 # An archive that unpacks to more than 1 GB and to more than 200 times its own size is a bomb: image

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from dcgan_lib.data.decoding import CROPS, decode_all, is_grey
 from dcgan_lib.data.image_set import ImageSet
-from dcgan_lib.data.locking import only_process
+from dcgan_lib.utils.locks import only_process
 from dcgan_lib.utils.random import rng
 
 UNFINISHED = ".making-"  # what the names of caches begin with while they are made

@@ -12,7 +12,7 @@ from urllib.error import HTTPError, URLError
 
 from tqdm import tqdm
 
-from dcgan_lib.data.locking import only_process
+from dcgan_lib.utils.locks import only_process
 
 TIMEOUT = 30  # seconds of silence after which a server is given up
 WEB_PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype\s+html|html)\b", re.IGNORECASE)

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import sys
 import threading
 import time
 from contextlib import ExitStack, contextmanager
@@ -12,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
@@ -26,6 +24,7 @@ from dcgan_lib.training.config import TrainConfig
 from dcgan_lib.training.fast import processes
 from dcgan_lib.training.fast.memory import give_back_freed_memory
 from dcgan_lib.utils import files
+from dcgan_lib.utils.locks import only_process
 
 COLUMNS = ("epoch", *health.METRICS, "images_per_second")  # of the history
 GRID = 8  # the sample picture is GRID x GRID images
@@ -181,9 +180,13 @@ class RunFolder:
         if self.finished:
             return self
         with ExitStack() as stack:
-            if self.writes:
+            if self.writes:  # no second program may train here
                 self.path.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(_held(self.path))
+                stack.enter_context(only_process(self.path))
+                for part in self.path.glob(
+                    ".*.part"
+                ):  # of a program that was killed while it wrote
+                    part.unlink()
             processes.wait()
             self.finished = not processes.in_any(not self._is_finished())
             if not self.finished:
@@ -364,23 +367,6 @@ class RunFolder:
     def _write_setting(self):
         text = json.dumps(self.setting, indent=1).encode()
         files.write_atomically(self.path / "config.json", lambda file: file.write(text))
-
-
-@contextmanager
-def _held(path):
-    """Hold a run folder, so that no second program trains in it; kill -9 lets go of it too."""
-    lock = FileLock(path / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print(f"Another program is training in {path}: waiting for it.", file=sys.stderr)
-        lock.acquire()
-    try:
-        for part in path.glob(".*.part"):  # of a program that was killed while it wrote
-            part.unlink()
-        yield
-    finally:
-        lock.release()
 
 
 @contextmanager

@@ -54,7 +54,7 @@ def test_different_runs_have_different_folders(make_images):
 def test_what_a_run_leaves(make_images, tmp_path):
     images = make_images(100)
     run = run_small(images, tmp_path / "run")
-    assert {p.name for p in run.dir.iterdir() if not p.name.startswith(".")} == {
+    assert {p.name for p in run.dir.iterdir()} == {
         "config.json",
         "checkpoint.pt",
         "weights.pt",
@@ -234,7 +234,7 @@ def test_the_same_run_in_another_program_is_waited_for(make_images, tmp_path, ca
     monkeypatch.setattr(loop, "training_step", None)  # calling it would fail
     run = run_small(images, folder)
     assert other.wait() == 0 and len(run.history["epoch"]) == 12
-    assert f"Another program is training in {folder}: waiting for it" in capfd.readouterr().err
+    assert f"Another process is at work on {folder}: waiting for it" in capfd.readouterr().err
 
 
 def test_a_call_that_came_to_nothing_leaves_the_folder_free(make_images, tmp_path):
