@@ -10,6 +10,7 @@ PARAMS ?= params/digits.yaml
 ARGS ?=
 CHAPTERS ?=
 PYTHON ?= python3
+RUN = runs/$(basename $(notdir $(PARAMS)))# and a comma before every -p NAME VALUE in ARGS
 PY := .venv/bin/python
 READY := .venv/.ready
 APT := [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq
@@ -18,8 +19,8 @@ USABLE := $(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 1
 .PHONY: book test notebooks clean browser
 
 book: $(READY)
-	$(PY) -m dcgan_lib.batch $(PARAMS) $(ARGS)
-	$(PY) book/build.py --notebooks runs/$(basename $(notdir $(PARAMS)))/notebooks
+	$(PY) -m dcgan_lib batch $(PARAMS) $(ARGS)
+	$(PY) book/build.py --notebooks "$$(ls -dt $(RUN)/notebooks $(RUN),*/notebooks 2>/dev/null | head -n 1)"
 
 # The stored notebooks are compared with a fresh run, so what a reader has trained there is set aside for the time.
 ASIDE := notebooks/.runs-aside

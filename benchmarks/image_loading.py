@@ -1,11 +1,12 @@
-"""How fast images arrive: the cache made, opened again, and served in batches, against ImageFolder and DataLoader.
+"""How fast images arrive: a cache made, opened and served, against ImageFolder and DataLoader.
 
-    python benchmarks/image_loading.py ROOT [--out results/image-loading.json]   # ROOT/train/<class>/*
-    python benchmarks/image_loading.py --large [--count 1200000] [--out ...]      # a set as large as ImageNet
+    python benchmarks/image_loading.py ROOT [--out results/image-loading.json]
+    python benchmarks/image_loading.py --large [--count 1200000] [--out ...]
 
-The large set is a sparse file of 64-pixel images: as long as the real one, and empty, so that it shows the memory and
-the cost of the mapping, not the speed of a disk. A whole epoch of batches is served from it, then training steps run
-on it and on a set in memory, in turn.
+ROOT holds train/<class>/*. The large set, as large as ImageNet, is a sparse file of 64-pixel
+images: as long as the real one, and empty, so that it shows the memory and the cost of the mapping,
+not the speed of a disk. A whole epoch of batches is served from it; then training steps run on it
+and on a set in memory, in turn.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import os
 import resource
 import tempfile
 from collections import deque
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -34,16 +36,20 @@ def serve(batches, steps):
         batches.at(step)
 
 
+def advance(players, batches, step):
+    players.advance(*batches.at(step))
+
+
 def our_epoch(images):
     config = TrainConfig(image_size=images.size, channels=images.channels, batch_size=BATCH)
     serve(Batches(images, config, torch.device(DEVICE)), range(len(images) // BATCH))
 
 
 def loading(root, size, rounds):
-    """Making the cache, opening it, and an epoch of batches on either side, in turn: a row of a record."""
+    """A row of a record: making the cache, opening it, and an epoch of batches on either side."""
     with tempfile.TemporaryDirectory() as home:
         os.environ["DCGAN_LIB_HOME"] = home
-        load = lambda: load_images("folder", root=root, size=size)
+        load = partial(load_images, "folder", root=root, size=size)
         built = clock(load, DEVICE)
         opened = median(clock(load, DEVICE) for _ in range(5))
         images, loader = load(), textbook_loader(Path(root, "train"), size)
@@ -66,7 +72,8 @@ def loading(root, size, rounds):
             "ratio": ratio,
         }
     print(
-        f"{size} px: cache {row['cache_images_per_second']:,.0f} images/s, second load {row['second_load_ms']:.1f} ms, "
+        f"{size} px: cache {row['cache_images_per_second']:,.0f} images/s, "
+        f"second load {row['second_load_ms']:.1f} ms, "
         f"batches {speed['ours']:,.0f} against {speed['textbook']:,.0f} images/s: {ratio:.0f}x",
         flush=True,
     )
@@ -79,7 +86,7 @@ def resident():
 
 
 def large(count, steps):
-    """Batches and training steps at 64 pixels on `count` images in a file, beside a small set in memory."""
+    """Batches and training steps on `count` images of 64 pixels in a file, and a few in memory."""
     libraries, device = resident(), torch.device(DEVICE)
     config = TrainConfig(batch_size=BATCH, epochs=1)
     with tempfile.TemporaryDirectory() as folder:
@@ -94,7 +101,7 @@ def large(count, steps):
             ("mapped", mapped),
         ):
             served[name] = Batches(
-                ImageSet(pixels.permute(0, 3, 1, 2), None, (), name, name, []), config, device
+                ImageSet(pixels.permute(0, 3, 1, 2), fingerprint=name), config, device
             )
         epoch = count // BATCH
         serving = clock(
@@ -104,9 +111,7 @@ def large(count, steps):
         for step in tqdm(range(steps), "training"):
             for name in served:  # in turn, so that a busy moment hits both
                 position = step * (epoch // steps) if name == "mapped" else step
-                times[name].append(
-                    clock(lambda: players.advance(*served[name].at(position)), DEVICE)
-                )
+                times[name].append(clock(partial(advance, players, served[name], position), DEVICE))
     speed = {name: BATCH / median(taken[2:]) for name, taken in times.items()}
     found = {
         "images": count,
@@ -117,9 +122,11 @@ def large(count, steps):
         "ratio": median(a / b for a, b in zip(times["memory"][2:], times["mapped"][2:])),
     }
     print(
-        f"{count:,} images of 64 px in a file of {count * 12_288 / 1e9:.1f} GB: served at {epoch * BATCH / serving:,.0f} "
-        f"images/s; training {speed['mapped']:.1f} images/s, {found['ratio']:.2f} of that from memory "
-        f"({speed['memory']:.1f}); memory beyond the libraries {found['memory_beyond_libraries_mb']:,.0f} MB"
+        f"{count:,} images of 64 px in a file of {count * 12_288 / 1e9:.1f} GB: "
+        f"served at {epoch * BATCH / serving:,.0f} images/s; "
+        f"training {speed['mapped']:.1f} images/s, {found['ratio']:.2f} of that from memory "
+        f"({speed['memory']:.1f}); "
+        f"memory beyond the libraries {found['memory_beyond_libraries_mb']:,.0f} MB"
     )
     return found
 

@@ -35,8 +35,9 @@ from dcgan_lib import (
     write_record,
 )
 from dcgan_lib.utils import device as machine
-from dcgan_lib.training.fast.convolutions import use_fast_routines
-from dcgan_lib.training.step import Graphed
+from dcgan_lib.training.fast.convolutions import use_weight_gradient_by_product
+from dcgan_lib.training.fast.graph import GraphedStep
+from dcgan_lib.training.fast.memory import keep_freed_memory
 
 SHAPES = ((64, 4), (64, 5), (32, 4), (32, 5))  # pixels, kernel
 WIDTH, BATCH = 64, 128
@@ -91,9 +92,9 @@ def ladder(size, kernel, device):
         given = players(size, kernel, device, **options)
         if routines:
             for network in given[:2]:
-                use_fast_routines(network)
+                use_weight_gradient_by_product(network)
         advance = lambda real, z: step(*given, real, z, *extra)
-        advance = Graphed(advance) if graph else advance
+        advance = GraphedStep(advance) if graph else advance
 
         def one_step():
             with torch.backends.cudnn.flags(
@@ -106,7 +107,7 @@ def ladder(size, kernel, device):
     order = dict(order=torch.channels_last, fused=True, tuned=True)
     rungs = {
         "textbook loop": rung(textbook_step, real),
-        "no questions, D frozen in the G step, one pass for both batches": rung(
+        "no questions, D frozen in the G step": rung(
             training_step, real
         ),
         "channels_last, fused Adam": rung(training_step, last, **order),
@@ -114,7 +115,7 @@ def ladder(size, kernel, device):
     if bf16:
         rungs["bf16"] = rung(training_step, last, True, **order)
     if bf16 and cpu:
-        rungs["faster routines where maps are many or few"] = rung(
+        rungs["weight gradients of many maps by a product"] = rung(
             training_step, last, True, routines=True, **order
         )
     if device == "cuda":
@@ -171,7 +172,7 @@ def race(steps, device, rounds, repeat):
 
 def one_process(device, rounds, shapes):
     """The ladder at every shape: rows for a record."""
-    machine.keep_freed_memory()
+    keep_freed_memory()
     peak, rows = peak_flops(device), []
     for size, kernel in shapes:
         work = flops_an_image(size, kernel)

@@ -241,7 +241,8 @@ def main():
     for md in chosen:
         execute(md)
     if not options.chapter:
-        draw_cover(NOTEBOOKS / "runs" / "digits" / "dcgan")
+        (run_dir,) = (NOTEBOOKS / "runs").glob("*/dcgan")  # the only one: all chapters share it
+        draw_cover(run_dir)
 
 
 if __name__ == "__main__":

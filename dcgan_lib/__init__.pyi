@@ -31,10 +31,12 @@ from .sampling import latent as latent
 from .sampling import latent_arithmetic as latent_arithmetic
 from .sampling import sample as sample
 from .sampling import slerp as slerp
+from .training.config import TrainConfig as TrainConfig
+from .training.health import TrainingFailed as TrainingFailed
 from .training.loop import train as train
+from .training.loop import training_step as training_step
 from .training.run import Run as Run
-from .training.run import TrainConfig as TrainConfig
-from .training.step import training_step as training_step
+from .training.run import run_folder as run_folder
 from .utils.device import default_device as default_device
 from .utils.device import has_bf16 as has_bf16
 from .utils.random import rng as rng

@@ -1,84 +1,50 @@
 """The two networks of a DCGAN (Radford et al. 2015, section 3), in the sizes that the book uses.
 
-A picture of 64 pixels is four halvings away from a map of 4x4, so both networks have four hidden blocks; at 32
-pixels they have three, at 128 five. Width doubles whenever the picture halves. With a kernel of 3 there are twice as
-many blocks, as in the network that the original paper trained on ImageNet: before each halving, one keeps the size.
+An image of 64 pixels is four halvings away from a map of 4x4, so each network has four blocks for
+it; at 32 pixels there are three, at 128 five. The number of maps doubles whenever the image
+halves. With a kernel of 3 there are twice as many blocks, as in the network that the original
+paper trained on ImageNet: before each block that halves the image stands one that keeps its size.
 """
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dcgan_lib.utils.random import rng
 
 HALVINGS = {32: 3, 64: 4, 128: 5}
-# Padding that makes a convolution of stride 2 halve the picture exactly, and the rows that its transpose must
-# add to double it exactly: (padding, output padding) for each kernel size.
-PADDING = {3: (1, 1), 4: (1, 0), 5: (2, 1)}
-
-
-def _check(image_size, channels, latent_dim, width, kernel_size):
-    if image_size not in HALVINGS:
-        raise ValueError(
-            f"image_size is {image_size!r}; the networks are built for {list(HALVINGS)} pixels"
-        )
-    if kernel_size not in PADDING:
-        raise ValueError(
-            f"kernel_size is {kernel_size!r}; the papers use 3, 4 and 5, choose one of them"
-        )
-    if channels not in (1, 3):
-        raise ValueError(f"channels is {channels!r}; grey images have 1, colour images 3")
-    for name, value in (("latent_dim", latent_dim), ("width", width)):
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1")
-
-
-def _steps(image_size, channels, width, kernel_size):
-    """(maps before, maps after, stride) of the discriminator's blocks; the generator takes them backwards."""
-    strides = (1, 2) if kernel_size == 3 else (2,)
-    after = [
-        (width * 2**halving, stride)
-        for halving in range(HALVINGS[image_size])
-        for stride in strides
-    ]
-    return [
-        (before, maps, stride)
-        for before, (maps, stride) in zip([channels, *(maps for maps, _ in after)], after)
-    ]
-
-
-@torch.no_grad()
-def _initialise(network, stream):
-    """Convolution weights from N(0, 0.02), BatchNorm scales from N(1, 0.02), shifts 0 (Radford et al., 4)."""
-    for layer in network.modules():
-        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
-            layer.weight.normal_(0.0, 0.02, generator=stream)
-        elif isinstance(layer, nn.BatchNorm2d):
-            layer.weight.normal_(1.0, 0.02, generator=stream)
-
-
-def _layer(kind, *args, **kwargs):
-    # skip_init leaves the weights unset: PyTorch's own initialisation would draw from the global generator.
-    return nn.utils.skip_init(kind, *args, bias=False, **kwargs)
+# For each kernel size, the padding with which a convolution of stride 2 halves the image exactly,
+# and the rows and columns that its transpose must add at the end to double it exactly.
+PADDING, OUTPUT_PADDING = {3: 1, 4: 1, 5: 2}, {3: 1, 4: 0, 5: 1}
 
 
 class Generator(nn.Module):
     """Draws images from latent vectors (Table 1 of gomez, right column, at the default sizes).
 
-    Each hidden block is a transposed convolution, BatchNorm and ReLU. The first turns a latent vector into a map
-    of 4x4, every later one doubles the picture. `head` is the last transposed convolution and Tanh.
+    Each block is a transposed convolution, BatchNorm and ReLU. The first block turns a latent
+    vector into maps of 4x4, and every later one doubles their size. `head` is the last transposed
+    convolution and Tanh.
 
     Parameters
     ----------
-    image_size : {32, 64, 128}
-        Side of the images in pixels.
-    channels : {1, 3}
-    latent_dim : int
-    width : int
-        Maps in the last hidden block; the block before it has twice as many, and so on.
-    kernel_size : {3, 4, 5}
-        Of all layers but the first, which always has a kernel of 4: it makes the map of 4x4. 3 doubles their number.
-    seed : int
-        Seeds the initial weights.
+    image_size : {32, 64, 128}, default 64
+        Height and width of the images in pixels.
+    channels : {1, 3}, default 3
+        1 for grey images, 3 for colour.
+    latent_dim : int, default 100
+    width : int, default 64
+        Maps in the last block; the block before it has twice as many, and so on.
+    kernel_size : {3, 4, 5}, default 4
+        Of all layers but the first, whose kernel is always 4, because it makes the map of 4x4.
+        3 doubles the number of blocks.
+    latents : {"normal", "uniform"}, default "normal"
+        The prior of the latent vectors that the network is trained with; `sample` draws from it.
+    seed : int, default 0
+        Decides the initial weights.
+
+    Raises
+    ------
+    ValueError
+        A size that the networks are not built for.
 
     Examples
     --------
@@ -87,25 +53,27 @@ class Generator(nn.Module):
     """
 
     def __init__(
-        self, image_size=64, channels=3, latent_dim=100, width=64, kernel_size=4, *, seed=0
+        self,
+        image_size: int = 64,
+        channels: int = 3,
+        latent_dim: int = 100,
+        width: int = 64,
+        kernel_size: int = 4,
+        *,
+        latents: str = "normal",
+        seed: int = 0,
     ):
         super().__init__()
-        _check(image_size, channels, latent_dim, width, kernel_size)
-        self.latent_dim = latent_dim
-        padding, output_padding = PADDING[kernel_size]
+        check_sizes(image_size, channels, latent_dim, width, kernel_size)
+        self.latent_dim, self.latents = latent_dim, latents
+        # The discriminator's layers in reverse order, each of them turned around.
         *hidden, last = [
-            _layer(
-                nn.ConvTranspose2d,
-                before,
-                after,
-                kernel_size,
-                stride=stride,
-                padding=padding,
-                output_padding=output_padding if stride == 2 else 0,
+            _layer(nn.ConvTranspose2d, maps_in, maps_out, kernel_size, stride)
+            for maps_out, maps_in, stride in reversed(
+                _layer_sizes(image_size, channels, width, kernel_size)
             )
-            for after, before, stride in reversed(_steps(image_size, channels, width, kernel_size))
         ]
-        first = _layer(nn.ConvTranspose2d, latent_dim, hidden[0].in_channels, 4)
+        first = _layer(nn.ConvTranspose2d, latent_dim, hidden[0].in_channels, 4, 1, padding=0)
         self.blocks = nn.ModuleList(
             nn.Sequential(layer, nn.BatchNorm2d(layer.out_channels), nn.ReLU(inplace=True))
             for layer in (first, *hidden)
@@ -113,8 +81,8 @@ class Generator(nn.Module):
         self.head = nn.Sequential(last, nn.Tanh())
         _initialise(self, rng(seed, "generator weights"))
 
-    def forward(self, z):
-        """Latents (N, latent_dim) or (N, latent_dim, 1, 1) to images (N, channels, H, W) in [-1, 1]."""
+    def forward(self, z: Tensor) -> Tensor:
+        """Latents (N, latent_dim) or (N, latent_dim, 1, 1) to images (N, channels, H, W)."""
         if z.shape[1:].numel() != self.latent_dim:
             raise ValueError(
                 f"latents have shape {tuple(z.shape)}; this generator takes (N, {self.latent_dim})"
@@ -128,20 +96,25 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Tells real images from generated ones (Table 1 of gomez, left column, at the default sizes).
 
-    Each block is a convolution, BatchNorm (except in the first) and LeakyReLU of slope 0.2. `head` is
-    a convolution over the whole last map. It returns logits: the papers' sigmoid is part of the loss, where it
-    can be computed without overflow.
+    Each block is a convolution, BatchNorm (except in the first) and LeakyReLU of slope 0.2.
+    `head` is a convolution over the whole last map. The network returns logits: the papers'
+    sigmoid is part of the loss, where it can be computed without overflow.
 
     Parameters
     ----------
-    image_size : {32, 64, 128}
-    channels : {1, 3}
-    width : int
-        Maps in the first block; their number doubles whenever the picture halves.
-    kernel_size : {3, 4, 5}
-        Kernel of the blocks; 3 doubles their number.
-    seed : int
-        Seeds the initial weights.
+    image_size : {32, 64, 128}, default 64
+    channels : {1, 3}, default 3
+    width : int, default 64
+        Maps in the first block; their number doubles whenever the image halves.
+    kernel_size : {3, 4, 5}, default 4
+        Of the blocks; 3 doubles their number.
+    seed : int, default 0
+        Decides the initial weights.
+
+    Raises
+    ------
+    ValueError
+        A size that the networks are not built for.
 
     Examples
     --------
@@ -149,59 +122,104 @@ class Discriminator(nn.Module):
     torch.Size([5])
     """
 
-    def __init__(self, image_size=64, channels=3, width=64, kernel_size=4, *, seed=0):
+    def __init__(
+        self,
+        image_size: int = 64,
+        channels: int = 3,
+        width: int = 64,
+        kernel_size: int = 4,
+        *,
+        seed: int = 0,
+    ):
         super().__init__()
-        _check(image_size, channels, 1, width, kernel_size)
+        check_sizes(image_size, channels, 1, width, kernel_size)
         self.image_size, self.channels = image_size, channels
         self.width, self.kernel_size = width, kernel_size
         self.blocks = nn.ModuleList()
-        for before, after, stride in _steps(image_size, channels, width, kernel_size):
-            layer = _layer(
-                nn.Conv2d,
-                before,
-                after,
-                kernel_size,
-                stride=stride,
-                padding=PADDING[kernel_size][0],
-            )
-            norm = [nn.BatchNorm2d(after)] if len(self.blocks) else []
+        for maps_in, maps_out, stride in _layer_sizes(image_size, channels, width, kernel_size):
+            layer = _layer(nn.Conv2d, maps_in, maps_out, kernel_size, stride)
+            norm = [nn.BatchNorm2d(maps_out)] if len(self.blocks) else []
             self.blocks.append(nn.Sequential(layer, *norm, nn.LeakyReLU(0.2, inplace=True)))
-        self.head = _layer(nn.Conv2d, after, 1, 4)
+        self.head = _layer(nn.Conv2d, maps_out, 1, 4, 1, padding=0)
         _initialise(self, rng(seed, "discriminator weights"))
 
-    def forward(self, *batches):
-        """Images (N, channels, H, W) in [-1, 1] to logits (N,); above 0 means "real".
-
-        Several batches give as many tensors of logits, the same as one call after the other: they share the
-        convolutions, which is faster, but BatchNorm sees each batch alone.
-        """
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, channels, H, W) in [-1, 1] to logits (N,); above 0 means "real"."""
         expected = (self.channels, self.image_size, self.image_size)
-        for images in batches:
-            if tuple(images.shape[1:]) != expected:
-                raise ValueError(
-                    f"images have shape {tuple(images.shape)}; this discriminator takes "
-                    f"(N, {', '.join(map(str, expected))})"
-                )
-        if len(batches) == 1:
-            x = batches[0]
-            for block in self.blocks:
-                x = block(x)
-            return self.head(x).flatten()
-        sizes, x = [len(images) for images in batches], torch.cat(batches)
-        for layer in (layer for block in self.blocks for layer in block):
-            apart = isinstance(layer, nn.BatchNorm2d)
-            x = torch.cat([layer(part) for part in x.split(sizes)]) if apart else layer(x)
-        return self.head(x).flatten().split(sizes)
+        if tuple(images.shape[1:]) != expected:
+            raise ValueError(
+                f"images have shape {tuple(images.shape)}; this discriminator takes "
+                f"(N, {', '.join(map(str, expected))})"
+            )
+        x = images
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x).flatten()
 
 
-def count_parameters(network):
-    """Number of trained parameters; BatchNorm's running statistics are not trained and do not count."""
-    return sum(p.numel() for p in network.parameters())
+def _layer_sizes(image_size, channels, width, kernel_size):
+    """(maps in, maps out, stride) of the discriminator's blocks, from the image on."""
+    sizes, maps_in = [], channels
+    for halving in range(HALVINGS[image_size]):
+        for stride in (1, 2) if kernel_size == 3 else (2,):
+            sizes.append((maps_in, width * 2**halving, stride))
+            maps_in = width * 2**halving
+    return sizes
+
+
+def _layer(kind, maps_in, maps_out, kernel_size, stride, padding=None):
+    """A convolution without bias whose weights are not set yet.
+
+    BatchNorm subtracts the mean of each map, so a bias before it would have no effect; the first
+    and the last layer go without one as the original program does. `skip_init` leaves the weights
+    unset, because PyTorch's own initialisation draws from the global random generator.
+    """
+    options = {"stride": stride, "padding": PADDING[kernel_size] if padding is None else padding}
+    if kind is nn.ConvTranspose2d and stride == 2:
+        options["output_padding"] = OUTPUT_PADDING[kernel_size]
+    return nn.utils.skip_init(kind, maps_in, maps_out, kernel_size, bias=False, **options)
 
 
 @torch.no_grad()
-def layer_table(network):
-    """What each block does to the shape, as rows for a table.
+def _initialise(network, stream):
+    """Weights from N(0, 0.02), BatchNorm's scales from N(1, 0.02), as in Radford's program."""
+    for layer in network.modules():
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+            layer.weight.normal_(0.0, 0.02, generator=stream)
+        elif isinstance(layer, nn.BatchNorm2d):
+            layer.weight.normal_(1.0, 0.02, generator=stream)
+
+
+def check_sizes(image_size, channels, latent_dim, width, kernel_size):
+    """Raise ValueError, in a sentence, for sizes that the networks are not built for."""
+    if image_size not in HALVINGS:
+        known = list(HALVINGS)
+        raise ValueError(f"image_size is {image_size!r}; the networks are built for {known} pixels")
+    if kernel_size not in PADDING:
+        raise ValueError(
+            f"kernel_size is {kernel_size!r}; the papers use 3, 4 and 5, choose one of them"
+        )
+    if channels not in (1, 3) or channels is True:
+        raise ValueError(f"channels is {channels!r}; grey images have 1, colour images 3")
+    for name, value in (("latent_dim", latent_dim), ("width", width)):
+        if type(value) is not int or value < 1:
+            raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1")
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Count the trained parameters, which BatchNorm's running statistics are not.
+
+    Examples
+    --------
+    >>> count_parameters(Generator())
+    3576704
+    """
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@torch.no_grad()
+def layer_table(network: Generator | Discriminator) -> list[dict]:
+    """What each block does to the shape, as rows for a table (Table 1 of gomez).
 
     Parameters
     ----------
@@ -210,30 +228,31 @@ def layer_table(network):
     Returns
     -------
     list of dict
-        Keys `block`, `layers`, `output` (channels, height, width) and `parameters`; the last row is the head.
+        With the keys `block`, `layers`, `output` (channels, height, width) and `parameters`; the
+        last row is the head.
+
+    Examples
+    --------
+    >>> layer_table(Discriminator())[0]["output"]
+    (64, 32, 32)
     """
     if isinstance(network, Generator):
-        x = torch.zeros(1, network.latent_dim, 1, 1)
+        shape = (network.latent_dim, 1, 1)
     else:
-        x = torch.zeros(1, network.channels, network.image_size, network.image_size)
+        shape = (network.channels, network.image_size, network.image_size)
+    x, rows = torch.zeros(1, *shape, device=next(network.parameters()).device), []
     was_training = network.training
     network.eval()  # one image has no batch statistics, and none may be recorded
-    rows = []
-    for i, block in enumerate([*network.blocks, network.head]):
-        x = block(x.to(next(block.parameters()).device))
-        layers = list(block) if isinstance(block, nn.Sequential) else [block]
-        convolution = layers[0]
-        names = [
-            "{0}x{0} {1}, stride {2}".format(
-                convolution.kernel_size[0],
-                "convTrans" if isinstance(convolution, nn.ConvTranspose2d) else "conv",
-                convolution.stride[0],
-            )
-        ]
-        names += [type(layer).__name__.removesuffix("2d") for layer in layers[1:]]
+    for number, block in enumerate([*network.blocks, network.head], 1):
+        x = block(x)
+        convolution, *others = block if isinstance(block, nn.Sequential) else [block]
+        kind = "convTrans" if isinstance(convolution, nn.ConvTranspose2d) else "conv"
+        kernel, stride = convolution.kernel_size[0], convolution.stride[0]
+        names = [f"{kernel}x{kernel} {kind}, stride {stride}"]
+        names += [type(layer).__name__.removesuffix("2d") for layer in others]
         rows.append(
             {
-                "block": "head" if i == len(network.blocks) else str(i + 1),
+                "block": "head" if number > len(network.blocks) else str(number),
                 "layers": ", ".join(names),
                 "output": tuple(x.shape[1:]),
                 "parameters": count_parameters(block),

@@ -3,25 +3,66 @@
 import json
 import os
 import platform
+import subprocess
 import sys
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
+from dcgan_lib import __version__
 from dcgan_lib.utils.files import write_atomically
 
-VERSIONS_OF = ("dcgan_lib", "torch", "torchvision", "numpy", "scikit-learn")
+HERE = Path(__file__).parent
+# The committed records lie beside the package in a checkout, and inside it once it is installed.
+RESULTS = HERE / "_results" if (HERE / "_results").is_dir() else HERE.parent / "results"
 
 
-def write_record(path, record):
-    """Write a dict of plain values as JSON; the file is whole or not there."""
+def write_record(path: str | os.PathLike, record: dict | list) -> None:
+    """Write plain values as JSON; the file is whole or not there.
+
+    Parameters
+    ----------
+    path : str or path
+        Where the file goes. What was there before is replaced.
+    record : dict or list
+        Numbers, strings, None, and dicts and lists of these.
+
+    Raises
+    ------
+    TypeError
+        A value in the record is not plain, such as a tensor.
+    OSError
+        The file cannot be written; what was there before is unchanged.
+
+    Examples
+    --------
+    >>> write_record("accuracy.json", {"method": "KNN", "accuracy": 0.95})  # doctest: +SKIP
+    """
     write_atomically(path, lambda file: file.write((json.dumps(record, indent=1) + "\n").encode()))
 
 
-def read_record(path):
-    """Read what `write_record` wrote, or what stands in `results/`."""
+def read_record(path: str | os.PathLike) -> dict | list:
+    """Read a record that `write_record` wrote, or one of the committed ones by its name.
+
+    Parameters
+    ----------
+    path : str or path
+        A file that ends in ".json", or the name of a record in the book's `results/`.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such record.
+    ValueError
+        The file is not whole, or no JSON.
+
+    Examples
+    --------
+    >>> sorted(read_record("published"))
+    ['about', 'devices', 'gomez', 'singh']
+    """
+    path = Path(path) if str(path).endswith(".json") else RESULTS / f"{path}.json"
     try:
-        return json.loads(Path(path).read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FileNotFoundError(
             f"no record at {path}; the run that writes it has not been made"
@@ -30,35 +71,45 @@ def read_record(path):
         raise ValueError(f"{path} is not a whole JSON record; delete it and run again") from error
 
 
-def results_folder():
-    """The folder of committed records: `results/` in a checkout, a copy of it in an installed package."""
-    here = Path(__file__).parent
-    return next(
-        folder for folder in (here / "_results", here.parent / "results") if folder.is_dir()
-    )
+def published() -> dict:
+    """The figures that the two papers, and the paper they rebuild, published, with their sources.
+
+    Examples
+    --------
+    >>> published()["gomez"]["hyperparameters"]["epochs"]
+    100
+    """
+    return read_record("published")
 
 
-@cache
-def published():
-    """The figures that the two papers, and the paper they rebuild, published, each with its source (dict)."""
-    return read_record(results_folder() / "published.json")
-
-
-def _version(package):
+def _commit():
+    """The commit of the checkout that holds this package; None where there is none, or no git."""
+    command = ["git", "log", "-1", "--first-parent", "--format=%H", "--", "."]  # tracked files only
     try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
+        return (
+            subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True).stdout.strip()
+            or None
+        )
+    except OSError:
+        return None
 
 
-def environment():
-    """Versions and device of this process, as a dict for a record."""
+def environment() -> dict:
+    """Versions, commit and device of this process, for a record.
+
+    Examples
+    --------
+    >>> environment()["device"]  # doctest: +SKIP
+    'cpu'
+    """
     from dcgan_lib.utils.device import default_device, device_name
 
     device = default_device()
     return {
         "python": platform.python_version(),
-        **{package: _version(package) for package in VERSIONS_OF},
+        "dcgan_lib": __version__,
+        "commit": _commit(),
+        **{name: version(name) for name in ("torch", "torchvision", "numpy", "scikit-learn")},
         "device": device,
         "device_name": device_name(device),
         "cpu_count": os.cpu_count(),
@@ -66,17 +117,23 @@ def environment():
     }
 
 
-def device_report():
-    """One line for a reader: which device training will use, and what that means."""
+def device_report() -> str:
+    """Say in one line which device training will use, and in which number format.
+
+    Examples
+    --------
+    >>> print(device_report())  # doctest: +SKIP
+    No GPU found: training uses 2 CPU threads, convolutions run in fp32.
+    """
     import torch
 
-    from dcgan_lib.utils.device import default_device, has_bf16
+    from dcgan_lib.utils.device import autocast_dtype, default_device, device_name
 
     device = default_device()
-    precision = "bf16" if has_bf16(device) else "fp32"
-    if device == "cuda":
-        gpu = torch.cuda.get_device_properties(0)
-        return f"GPU found: {gpu.name}, {gpu.total_memory / 2**30:.0f} GiB. Convolutions run in {precision}."
-    if device == "mps":
-        return f"GPU found: Apple's, through Metal. Convolutions run in {precision}."
-    return f"No GPU found: training uses {torch.get_num_threads()} CPU threads, convolutions run in {precision}."
+    half = {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(autocast_dtype("auto", device))
+    convolutions = f"convolutions run in {half or 'fp32'}."
+    if device == "cpu":
+        return f"No GPU found: training uses {torch.get_num_threads()} CPU threads, {convolutions}"
+    memory = torch.cuda.get_device_properties(0).total_memory if device == "cuda" else 0
+    gpu = f"{device_name(device)}, {memory / 2**30:.0f} GiB" if memory else "Apple's, through Metal"
+    return f"GPU found: {gpu}; {convolutions}"

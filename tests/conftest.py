@@ -80,7 +80,8 @@ def coloured_run(tmp_path_factory):
     (folder / "coloured.yaml").write_text(yaml.safe_dump(parameters))
     command = [
         "-m",
-        "dcgan_lib.commands.batch",
+        "dcgan_lib",
+        "batch",
         str(folder / "coloured.yaml"),
         "--runs",
         str(folder / "runs"),

@@ -1,4 +1,6 @@
 import json
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,17 +8,20 @@ import torch
 
 from dcgan_lib import (
     Discriminator,
+    TrainConfig,
+    block_maps,
     device_report,
     environment,
     figures,
+    has_bf16,
     published,
     read_record,
+    records,
     to_float,
     write_record,
 )
-from dcgan_lib.features.extraction import block_maps
 from dcgan_lib.training.run import COLUMNS
-from dcgan_lib.utils.device import device_name, has_bf16
+from dcgan_lib.utils.device import device_name
 
 
 def test_records_go_out_and_come_back(tmp_path):
@@ -30,8 +35,48 @@ def test_records_go_out_and_come_back(tmp_path):
         read_record(tmp_path / "none.json")
 
 
+def test_a_committed_record_is_read_by_its_name():
+    assert read_record("published") == published()
+    assert read_record("training-speed-cpu")["ladder"]
+    with pytest.raises(FileNotFoundError, match="no record at .*training-speed.json"):
+        read_record("training-speed")
+
+
+def test_a_record_of_the_first_edition_is_still_understood():
+    """What a batch wrote then is what a batch writes now, and the book's tables can be drawn."""
+    first = read_record(Path(__file__).parent / "first_edition" / "record.json")
+    assert set(first) == {
+        "name",
+        "parameters",
+        "environment",
+        "seconds",
+        "seed",
+        "device",
+        "data",
+        "training",
+        "final_metrics",
+        "table",
+        "odd",
+    }
+    assert set(first["environment"]) == set(environment()) - {"commit"}
+    assert TrainConfig(**first["training"]).epochs == first["parameters"]["epochs"]
+    assert set(first["final_metrics"]) == set(COLUMNS)
+    assert "majority class" in repr(figures.results_table(first["table"]))
+
+
+def test_a_record_says_the_commit_if_git_is_there(monkeypatch, tmp_path):
+    here = Path(__file__).parent
+    head = ["git", "log", "-1", "--format=%H"]
+    found = subprocess.run(head, cwd=here, capture_output=True, text=True).stdout.strip()
+    assert environment()["commit"] == (found or None)
+    monkeypatch.setattr(records, "HERE", tmp_path / "package")  # installed, not a checkout
+    assert environment()["commit"] is None
+    monkeypatch.setenv("PATH", "")
+    assert environment()["commit"] is None
+
+
 def test_published_errors_of_gomez_are_whole_numbers_of_999_images():
-    """The arithmetic that the classification chapter builds on: each is k/999, cut or rounded as printed."""
+    """The classification chapter builds on it: each is k/999, cut or rounded as printed."""
     gomez = published()["gomez"]
     test_images = -(
         -gomez["images"] // 5

@@ -1,34 +1,47 @@
-"""The chapters over parameter files: one run folder, one set of executed notebooks, one record for each file.
+"""Run all chapters over parameter files: a run folder, notebooks and a record for each file.
 
-    python -m dcgan_lib.batch params/*.yaml [-p NAME VALUE ...] [--runs runs]
-
-Everything that can be known beforehand is checked before anything runs. A file whose chapter fails does not keep the
-next file from running; the command then ends with 1 (2: nothing was run; 130: Ctrl-C).
+Everything that can be known beforehand is checked before anything runs. A file whose chapter fails
+does not keep the next file from running. The notebooks and the record of a whole run stay until a
+later run is whole.
 """
 
-import argparse
 import ast
-import csv
+import shutil
 import sys
 import time
 from pathlib import Path
 
-from dcgan_lib.commands.parameters import Refused, did_you_mean, read_parameters
-from dcgan_lib.data.loading import available_datasets
+import numpy as np
+from filelock import FileLock
+
+from dcgan_lib.commands.parameters import (
+    BadParameters,
+    check_folder,
+    check_run,
+    did_you_mean,
+    read_parameters,
+    run_name,
+)
 from dcgan_lib.records import environment, read_record, write_record
 
 
-def find_chapters(folder=Path("notebooks")):
-    """The chapters and what each lets a user set: {path: {parameter: default}}, in reading order."""
+def find_chapters(folder: Path = Path("notebooks")) -> dict[Path, dict]:
+    """The chapters in reading order, and what each of them lets a user set.
+
+    Raises
+    ------
+    BadParameters
+        papermill is missing, or there are no chapters in the folder.
+    """
     try:
         import papermill
     except ImportError:
-        raise Refused(
+        raise BadParameters(
             "papermill, which runs the notebooks, is missing: pip install papermill ipykernel"
         ) from None
     paths = sorted(folder.absolute().glob("[0-9][0-9]_*.ipynb"))
     if not paths:
-        raise Refused(
+        raise BadParameters(
             f"no chapter in {folder.absolute()}; go to the folder of the book, where notebooks/ is"
         )
     return {
@@ -40,184 +53,193 @@ def find_chapters(folder=Path("notebooks")):
     }
 
 
-def fits(value, default):
-    """Whether a value has the type of the default; anything fits where the default is None."""
+def defaults(chapters: dict[Path, dict]) -> dict:
+    """Every parameter of the chapters with its default, which is the same in all of them."""
+    return {name: default for declared in chapters.values() for name, default in declared.items()}
+
+
+def fits(value: object, default: object) -> bool:
+    """Whether a value has the type of the default; any but a list or a dict fits None."""
     if default is None:
         return not isinstance(value, (list, dict))
-    if type(default) is float:
-        return type(value) in (int, float)
-    return type(value) is type(default)
+    return type(value) is type(default) or (type(default), type(value)) == (float, int)
 
 
-def check(path, values, known):
+def check_names(values: dict, known: dict) -> None:
     """Refuse names that no chapter declares, and values of another type than the chapters' own."""
     if "run_dir" in values:
-        raise Refused(
-            f"{path}: run_dir follows from the file's name; --runs chooses the folder around it"
+        raise BadParameters(
+            "run_dir follows from the file's name; --runs chooses the folder around it"
         )
     for name, value in values.items():
         if name not in known:
-            raise Refused(
-                f"{path}: no chapter has a parameter {name!r}; {did_you_mean(name, known)}There are: "
+            raise BadParameters(
+                f"no chapter has a parameter {name!r}; {did_you_mean(name, known)}There are: "
                 f"{', '.join(sorted(known))}"
             )
         if not fits(value, known[name]):
-            raise Refused(
-                f"{path}: {name} is {value!r}, a {type(value).__name__}; the chapters' own value is "
+            raise BadParameters(
+                f"{name} is {value!r}, a {type(value).__name__}; the chapters' own value is "
                 f"{known[name]!r}, a {type(known[name]).__name__}"
             )
-    for parameter, its_root in (("dataset", "root"), ("table_dataset", "table_root")):
-        dataset, root = values.get(parameter, known.get(parameter)), values.get(its_root)
-        if dataset not in (None, *available_datasets()):
-            raise Refused(
-                f"{path}: no data set is called {dataset!r}; there are {', '.join(available_datasets())}"
-            )
-        if dataset == "folder" and not (root and Path(root).is_dir()):
-            raise Refused(
-                f"{path}: the data set 'folder' needs a root that exists; {root!r} is no folder "
-                f"(-p {its_root} PATH)"
-            )
 
 
-def plan(paths, overrides, chapters):
-    """Read and check every file before the first one runs: {path: parameters}; Refused with the first that is wrong."""
-    names = [path.stem for path in paths]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise Refused(
-            f"two files are called {', '.join(twice)}, and each needs a run folder of its own"
-        )
-    known = {name: default for declared in chapters.values() for name, default in declared.items()}
-    plans = {path: read_parameters(path, overrides) for path in paths}
-    for path, values in plans.items():
-        check(path, values, known)
+def plan(
+    paths: list[Path], overrides: list, chapters: dict[Path, dict], runs: Path
+) -> dict[Path, dict]:
+    """Read and check every file before the first one runs.
+
+    Returns
+    -------
+    dict
+        Run folder -> the parameters that the file and the command line give.
+
+    Raises
+    ------
+    BadParameters
+        With the sentence about the first file that is wrong.
+    """
+    plans, known = {}, defaults(chapters)
+    for path in paths:
+        values = read_parameters(path, overrides)
+        try:
+            check_names(values, known)
+            folder = runs.absolute() / run_name(path, overrides, values)
+            check_run(known | values, folder, download=False)
+        except (ValueError, TypeError, RuntimeError, OSError, MemoryError) as error:
+            raise BadParameters(f"{path}: {error}") from error
+        if folder in plans:
+            raise BadParameters(f"two files are called {path.stem}, and share the folder {folder}")
+        plans[folder] = values
+    for folder in plans:  # at the end, so that a refusal leaves nothing behind
+        check_folder(folder)
     return plans
 
 
-def run_chapters(name, values, chapters, folder):
-    """Execute the chapters into folder/notebooks until one fails.
+def run_chapters(
+    folder: Path, values: dict, chapters: dict[Path, dict], notebooks: Path, seconds: dict
+) -> None:
+    """Execute the chapters in order; the first that fails raises what papermill raises.
 
-    Returns the seconds of every chapter that was started, and None or what failed: chapter, error, notebook.
+    Parameters
+    ----------
+    folder : Path
+        The run folder, which the chapters share.
+    values : dict
+        The parameters of the run; each chapter gets those that it declares.
+    chapters : dict
+        As `find_chapters` returns it.
+    notebooks : Path
+        Where the executed notebooks go.
+    seconds : dict
+        Receives chapter -> seconds for every chapter that is started.
     """
     import papermill
 
-    seconds = {}
-    for number, (path, declared) in enumerate(chapters.items(), 1):
-        given = {key: value for key, value in values.items() if key in declared}
-        if "run_dir" in declared:
-            given["run_dir"] = str(folder)
-        output, start, failed = folder / "notebooks" / path.name, time.perf_counter(), ""
+    check_run(defaults(chapters) | values, folder, download=True)
+    given = {**values, "run_dir": str(folder)}
+    for path, declared in chapters.items():
+        start, outcome = time.perf_counter(), "failed after"
         try:
             papermill.execute_notebook(
                 str(path),
-                str(output),
-                given,
+                str(notebooks / path.name),
+                {name: given[name] for name in declared if name in given},
                 cwd=str(path.parent),
                 kernel_name="python3",
                 extra_arguments=["--log-level=CRITICAL"],
             )
-        except papermill.PapermillExecutionError as error:
-            failed = f"{error.ename}: {error.evalue}"
-        except Exception as error:  # a kernel that died or never came up, a full disk
-            failed = f"{type(error).__name__}: {error}"
-        seconds[path.stem] = round(time.perf_counter() - start, 1)
-        outcome = "failed after" if failed else "done in"
-        print(
-            f"{name} [{number}/{len(chapters)}] {path.stem} {outcome} {seconds[path.stem]} s",
-            flush=True,
-        )
-        if failed:
-            print(f"  {failed}\n  see {output}", flush=True)
-            return seconds, {"chapter": path.stem, "error": failed, "notebook": str(output)}
-    return seconds, None
+            outcome = "done in"
+        finally:
+            seconds[path.stem] = round(time.perf_counter() - start, 1)
+            place = f"[{len(seconds)}/{len(chapters)}] {path.stem}"
+            print(f"{folder.name} {place} {outcome} {seconds[path.stem]} s", flush=True)
 
 
-def findings(folder):
-    """What the chapters left in a run folder, for the record: seed, device, data, final metrics, table."""
-    training, found = folder / "dcgan", {}
-    if (training / "config.json").exists():
-        setting = read_record(training / "config.json")
-        found = {
+def run_file(folder: Path, values: dict, chapters: dict[Path, dict]) -> bool:
+    """Run the chapters with one file's parameters, and leave notebooks and a record in the folder.
+
+    Both lie in the folder `unfinished` until all chapters have passed. Only then do they take the
+    place of those of an earlier run.
+
+    Returns
+    -------
+    bool
+        Whether all chapters passed.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After Ctrl-C or SIGTERM, once the record of what was done is written.
+    """
+    print(f"{folder.name}: {folder}", flush=True)
+    attempt, seconds = folder / "unfinished", {}
+    record = {
+        "name": folder.name,
+        "parameters": values,
+        "environment": environment(),
+        "seconds": seconds,  # filled as the chapters pass
+    }
+    with FileLock(folder / ".lock"):  # a second batch in this folder waits for the first
+        shutil.rmtree(attempt, ignore_errors=True)
+        (attempt / "notebooks").mkdir(parents=True)
+        try:
+            run_chapters(folder, values, chapters, attempt / "notebooks", seconds)
+            record |= findings(folder)
+        except BaseException as error:
+            kind, words = (
+                getattr(error, "ename", type(error).__name__),
+                getattr(error, "evalue", error),
+            )
+            chapter = next(reversed(seconds), None)  # None: before the first
+            record["failed"] = {
+                "chapter": chapter,
+                "error": f"{words}" if isinstance(error, KeyboardInterrupt) else f"{kind}: {words}",
+                "notebook": chapter and str(attempt / "notebooks" / f"{chapter}.ipynb"),
+            }
+            print(f"  {record['failed']['error']}\n  see {attempt}", flush=True)
+            if not isinstance(error, Exception):  # Ctrl-C and SIGTERM end the whole batch
+                raise
+            return False
+        finally:
+            write_record(attempt / "record.json", record)
+        shutil.rmtree(folder / "notebooks", ignore_errors=True)
+        for name in ("notebooks", "record.json"):
+            (attempt / name).replace(folder / name)
+        attempt.rmdir()
+    return True
+
+
+def findings(folder: Path) -> dict:
+    """What the chapters left for the record: device, data, training, final metrics, tables."""
+    found = {
+        name: read_record(folder / f"{name}.json")
+        for name in ("table", "odd")
+        if (folder / f"{name}.json").exists()
+    }
+    if (folder / "dcgan").exists():
+        setting = read_record(folder / "dcgan" / "config.json")
+        steps = np.genfromtxt(folder / "dcgan" / "history.csv", delimiter=",", names=True)
+        last = steps[steps["epoch"] == steps["epoch"].max()]
+        found |= {
             "seed": setting["config"]["seed"],
             "device": setting["device"],
             "data": setting["data"],
             "training": setting["config"],
+            "final_metrics": {name: float(last[name].mean()) for name in steps.dtype.names},
         }
-    if (training / "history.csv").exists():
-        with open(training / "history.csv", newline="") as file:
-            steps = list(csv.DictReader(file))
-        last = [step for step in steps if step["epoch"] == steps[-1]["epoch"]]
-        found["final_metrics"] = {
-            key: sum(float(step[key]) for step in last) / len(last) for key in last[0]
-        }
-    for name in ("table", "odd"):
-        if (folder / f"{name}.json").exists():
-            found[name] = read_record(folder / f"{name}.json")
     return found
 
 
-def run_file(path, values, chapters, runs):
-    """Run the chapters with one file's parameters and write the run's record; True when all of them passed."""
-    folder = runs.absolute() / path.stem
-    (folder / "notebooks").mkdir(parents=True, exist_ok=True)
-    for old in (
-        folder / "record.json",
-        *(folder / "notebooks").glob("*.ipynb"),
-    ):  # trained networks stay
-        old.unlink(missing_ok=True)
-    seconds, failed = run_chapters(path.stem, values, chapters, folder)
-    record = {
-        "name": path.stem,
-        "parameters": values,
-        "environment": environment(),
-        "seconds": seconds,
-        **({"failed": failed} if failed else findings(folder)),
-    }
-    write_record(folder / "record.json", record)
-    print(f"{path.stem}: {folder / 'record.json'}", flush=True)
-    return not failed
-
-
-def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        prog="python -m dcgan_lib.batch", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument(
-        "file", nargs="+", type=Path, help="YAML files of parameters, such as params/digits.yaml"
-    )
-    parser.add_argument(
-        "-p",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("NAME", "VALUE"),
-        dest="overrides",
-        help="a parameter for every file, stronger than the file's own",
-    )
-    parser.add_argument(
-        "--runs", type=Path, default=Path("runs"), help="where the run folders go (runs)"
-    )
-    options = parser.parse_args(arguments)
+def main(file: list[Path], overrides: list, runs: Path) -> None:
+    """Run the chapters over all files; the program ends with 1 where one of them failed."""
+    chapters, passed = find_chapters(), {}
+    plans = plan(file, overrides, chapters, runs)
     try:
-        chapters = find_chapters()
-        plans = plan(options.file, options.overrides, chapters)
-    except Refused as refusal:
-        print(f"{refusal}\nNothing was run.", file=sys.stderr)
-        sys.exit(2)
-    passed = {}
-    try:
-        for path, values in plans.items():
-            passed[path.stem] = run_file(path, values, chapters, options.runs)
-    except KeyboardInterrupt:
-        done = ", ".join(passed) or "no file"
-        print(
-            f"\nStopped by Ctrl-C in {path.stem}; {done} done. The same command goes on.",
-            file=sys.stderr,
-        )
-        sys.exit(130)
+        for folder, values in plans.items():
+            passed[folder.name] = run_file(folder, values, chapters)
+    except KeyboardInterrupt as stop:
+        done = f"{', '.join(passed) or 'no file'} done. The same command goes on."
+        raise KeyboardInterrupt(f"{stop} in {folder.name}; {done}") from None
     if failed := [name for name, good in passed.items() if not good]:
-        print(f"{len(failed)} of {len(passed)} failed: {', '.join(failed)}", file=sys.stderr)
-        sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()
+        sys.exit(f"{len(failed)} of {len(passed)} failed: {', '.join(failed)}")

@@ -1,4 +1,8 @@
-"""Unpack an archive from the network: safely, and whole or not at all."""
+"""Unpack an archive from the network: safely, and whole or not at all.
+
+Python's `tarfile.data_filter` does not serve here: Python 3.11.2 lacks it, and it lets links pass.
+A data set needs plain files and folders alone, so that one check serves both zip and tar.
+"""
 
 import gzip
 import lzma
@@ -13,90 +17,79 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
-from dcgan_lib.data.downloads import wait_for
+from dcgan_lib.utils.locks import only_process
 
-CHUNK = 1 << 18  # bytes; also the longest header that a tar may have
-RATIO, FREELY = (
-    200,
-    10**9,
-)  # more than 200 times the archive's bytes and more than 1 GB is a bomb: images hardly shrink
-BLOCK = (
-    4096  # bytes that an empty file or a folder is counted with, as it takes about that of a disk
-)
+PIECE = 1 << 18  # bytes that are read at once, and the longest header that a tar may have
+# An archive that unpacks to more than 1 GB and to more than 200 times its own size is a bomb: image
+# files hardly shrink. An empty file or a folder counts as the 4,096 bytes that it takes on a disk.
+HARMLESS, RATIO, ENTRY = 10**9, 200, 4096
 
 
-class Refused(Exception):
-    """Why an archive is not unpacked, although it may be readable."""
+class Unusable(Exception):
+    """Why an archive is not unpacked: the rest of a sentence that begins with its path."""
 
 
-class Another(Exception):
-    """What an archive does not hold."""
+def extract(archive: str | Path, folder: str | Path, holds: str = "") -> None:
+    """Unpack a zip, tar, tar.gz or tar.xz archive into a folder, whatever the archive's name says.
 
+    The list of members is checked before anything is written. An archive is refused if it holds
+    absolute paths, "..", backslashes, drive letters, links, devices, sparse or encrypted files; if
+    it needs more room than the disk has; or if it unpacks to more than 200 times its own size and
+    more than 1 GB. The bytes that really come out are counted too. Files are never executable.
 
-def extract(archive, folder, holds=""):
-    """Unpack a zip, tar, tar.gz or tar.xz archive into a folder; its content says which it is, not its name.
-
-    The whole list of members is checked before anything is written. An archive is refused if it holds absolute paths,
-    "..", backslashes, drive letters, links, devices, sparse or encrypted files; if it would unpack to more than the
-    disk has room for; or to more than 200 times its own size and more than 1 GB. What is written is counted, whatever
-    the archive says of itself. Files get the archive's time of change, so that unpacking it once more changes nothing
-    for a cache that looks at times, and are never executable.
-
-    Everything is unpacked into a hidden folder within `folder`, then moved: a file or folder that is new there appears
-    whole. Where a folder of that name is there already, as when two archives share it, the same holds for each thing
-    in it; files of the same name are replaced, others stay. What a killed call left is removed by the next call for
-    the same archive. Of two processes with the same archive one waits for the other.
+    Everything is unpacked into a hidden folder within `folder` and then moved, so that a new file
+    or folder appears whole. Files of the same name are replaced, and all others stay. Files get the
+    archive's time of change, so that unpacking it once more changes nothing for a cache that looks
+    at times. Of two processes with the same archive one waits, and then finds the work done.
 
     Parameters
     ----------
-    archive : str or path
-    folder : str or path
-        Made if it is not there; it may hold other files.
-    holds : str
-        A path, or a pattern for one, that must be in the archive: from another one nothing is unpacked.
+    archive : str or Path
+    folder : str or Path
+        It is made if it is not there, and may hold other files.
+    holds : str, default ""
+        A path, or a pattern for one, that must be in the archive: nothing is unpacked from another
+        one, and nothing at all if it is in the folder already. By default everything is unpacked.
 
     Raises
     ------
     RuntimeError
-        The archive is refused, damaged, cut off, of another kind, or another one.
+        The archive is unsafe, damaged, cut off, of an unknown kind, or not the one that was meant.
     OSError
-        It cannot be read, or the folder cannot be written or has no room for it.
+        The archive cannot be read, or the folder cannot be written or has no room.
+
+    Examples
+    --------
+    >>> extract("tiny-imagenet-200.zip", "data", "tiny-imagenet-200")  # doctest: +SKIP
     """
-    archive, folder, total = Path(archive), Path(folder), 0
+    archive, folder, need = Path(archive), Path(folder), ""
     try:
         with open(archive, "rb") as file:
-            wait_for(file, archive)
             total = check(file, archive.name)
-            unpack(file, archive.name, folder, total, holds)
-    except Another as error:
-        raise RuntimeError(
-            f"{archive} is another archive: {error} is not in it. Delete it, and fetch the right one."
-        ) from error
-    except Refused as error:
-        raise RuntimeError(
-            f"{archive} is not safe to unpack: {error}. Fetch it from its official source."
-        ) from error
+            need = f" It takes {total:,} bytes there."
+            folder.mkdir(parents=True, exist_ok=True)
+            with only_process(folder / archive.name):
+                if not (holds and any(folder.glob(holds))):
+                    unpack(file, archive.name, folder, total, holds)
+    except Unusable as error:
+        raise RuntimeError(f"{archive} {error}") from error
     except Exception as error:  # a damaged archive fails in many ways
         if isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile):
-            need = f" It takes {total:,} bytes there." if total else ""
-            raise OSError(
-                f"{archive} cannot be unpacked into {folder} ({error.strerror or error}).{need}"
-            ) from error
+            why = error.strerror or error
+            raise OSError(f"{archive} cannot be unpacked into {folder} ({why}).{need}") from error
         raise RuntimeError(
-            f"{archive} is damaged, or no zip, tar, tar.gz or tar.xz archive ({error or type(error).__name__}). "
-            "Delete it and fetch it again."
+            f"{archive} is damaged, or no zip, tar, tar.gz or tar.xz archive "
+            f"({error or type(error).__name__}). Delete it and fetch it again."
         ) from error
 
 
 def check(file, name):
-    """Read the list of members, and refuse what is not safe; returns how many bytes they have."""
+    """Refuse an archive that is not safe as a whole; returns how many bytes its members have."""
     total = cost = 0
-    limit = limit_of(file)
     for path, size, _ in tqdm(members(file), f"Checking {name}", unit=" files", delay=1):
         total += size
-        cost += size + BLOCK * len(path.parts)
-        if cost > limit:
-            raise bomb(limit)
+        cost += size + ENTRY * len(path.parts)
+        refuse_bomb(cost, file)
     if not cost:
         raise EOFError("it is empty")
     return total
@@ -104,44 +97,34 @@ def check(file, name):
 
 def unpack(file, name, folder, total, holds):
     """Write the members into a hidden folder, then move them to their places."""
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".unpacking-{name}"
-    shutil.rmtree(
-        temporary, ignore_errors=True
-    )  # of a killed process: no other one holds the archive
     if total > (free := shutil.disk_usage(folder).free):
         raise OSError(f"only {free:,} bytes are free")
-    time = os.fstat(file.fileno()).st_mtime_ns
+    hidden, time = folder / f".unpacking-{name}", os.fstat(file.fileno()).st_mtime_ns
+    shutil.rmtree(hidden, ignore_errors=True)  # left by a process that was killed
     try:
-        temporary.mkdir()
+        hidden.mkdir()
         with tqdm(None, f"Unpacking {name}", total, unit="B", unit_scale=True, delay=1) as bar:
             for path, size, opened in members(file):
-                target = temporary / path
+                target = hidden / path
                 (target.parent if opened else target).mkdir(parents=True, exist_ok=True)
                 if opened:
-                    with open(target, "wb") as out:
-                        copy(opened(), out, size, bar)
+                    with opened() as source, open(target, "wb") as out:
+                        shutil.copyfileobj(source, out, PIECE)  # no more than `size` bytes
+                    if target.stat().st_size < size:
+                        raise EOFError("a file in it ends too soon")
                     os.utime(target, ns=(time, time))
-        if holds and not any(temporary.glob(holds)):
-            raise Another(holds)
-        move(temporary, folder)
+                    bar.update(size)
+        if holds and not any(hidden.glob(holds)):
+            raise Unusable(
+                f"is another archive: {holds} is not in it. Delete it, and fetch the right one."
+            )
+        move(hidden, folder)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def copy(source, out, size, bar):
-    """Write exactly as many bytes as were announced; an error if there are fewer."""
-    while size:
-        piece = source.read(min(CHUNK, size))
-        if not piece:
-            raise EOFError("a file in it ends too soon")
-        out.write(piece)
-        bar.update(len(piece))
-        size -= len(piece)
+        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def move(source, target):
-    """Rename a file or folder to its place; into a folder that is there already, each of its entries."""
+    """Rename a file or folder to its place; if a folder is there already, each of its entries."""
     if source.is_dir() and target.is_dir():
         for entry in sorted(source.iterdir()):
             move(entry, target / entry.name)
@@ -149,111 +132,92 @@ def move(source, target):
         os.replace(source, target)
 
 
-# What is in an archive
-
-
 def members(file):
-    """Yield (path, size, opened) of everything in an archive in its order, if it is safe.
+    """Yield (path, bytes, opened) of every member in order, if it is safe.
 
-    `path` is relative, `size` is in bytes and `opened()` is something to read them from; it is None for a folder.
+    The path is relative. `opened()` gives a file to read the bytes from; it is None for a folder.
     """
     file.seek(0)
-    start = file.read(6)
+    start = file.read(2)
     file.seek(0)
-    if start[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+    if start == b"PK":
         return zip_members(file)
-    limit = limit_of(file)
-    if start[:2] == b"\x1f\x8b":
-        file = gzip.GzipFile(fileobj=file)
-    elif start == b"\xfd7zXZ\0":
-        file = lzma.LZMAFile(file)
-    return tar_members(Forwards(file, limit))
+    return tar_members(
+        ForwardReader(file, {b"\x1f\x8b": gzip.open, b"\xfd7": lzma.open}.get(start))
+    )
 
 
 def zip_members(file):
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
             name, kind = info.orig_filename, stat.S_IFMT(info.external_attr >> 16)
-            if info.flag_bits & 0x1:
-                raise Refused(f"{name!r} in it is encrypted")
-            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise Refused(f"{name!r} in it is a link or a device")
-            # The other ways need memory without a limit.
+            if info.flag_bits & 0x1 or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise unsafe(f"{name!r} in it is encrypted, a link or a device")
+            # The rarer ways of compressing need memory without a limit.
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise Refused(
-                    f"{name!r} in it is compressed in the way {info.compress_type}, which is not used here"
-                )
-            if name.endswith("/"):
-                yield inside(name), 0, None
-            else:
-                yield inside(name), info.file_size, partial(archive.open, info)
+                raise unsafe(f"{name!r} in it is compressed in the rare way {info.compress_type}")
+            opened = None if name.endswith("/") else partial(archive.open, info)
+            yield relative(name), info.file_size if opened else 0, opened
 
 
 def tar_members(stream):
     with tarfile.open(fileobj=stream, mode="r:") as archive:
         for info in archive:
-            if info.isdir():
-                yield inside(info.name), 0, None
-            elif info.isreg() and not info.issparse():
-                stream.seek(info.offset_data)
-                yield inside(info.name), info.size, lambda: stream
-            else:
-                raise Refused(f"{info.name!r} in it is a link, a device or a sparse file")
-    # tarfile takes any end for the end, so a tar that was cut between two files would pass.
+            if not (info.isdir() or info.isreg()) or info.issparse():
+                raise unsafe(f"{info.name!r} in it is a link, a device or a sparse file")
+            opened = partial(archive.extractfile, info) if info.isreg() else None
+            yield relative(info.name), info.size if opened else 0, opened
+    # tarfile takes any end for the end, so that a tar cut between two files would pass.
     if stream.last != bytes(tarfile.BLOCKSIZE):
         raise EOFError("it is cut off, or damaged in the middle")
-    while stream.read(CHUNK):  # to the checksum of a compressed file
+    while stream.read(PIECE):  # to the very end, where a compressed file has its checksum
         pass
 
 
-def inside(name):
-    """A member's name as a relative path, if it cannot lead anywhere else."""
+def relative(name):
+    """The name of a member as a path, if that cannot lead out of the folder."""
     path = PurePosixPath(name)
-    if (
-        path.is_absolute()
-        or ".." in path.parts
-        or "\\" in name
-        or "\0" in name
-        or re.match("[A-Za-z]:", name)
-    ):
-        raise Refused(f"{name!r} in it would be written elsewhere")
+    if path.is_absolute() or ".." in path.parts or re.search(r"[\\\0]|^[A-Za-z]:", name):
+        raise unsafe(f"{name!r} in it would be written elsewhere")
     return path
 
 
-class Forwards:
-    """The bytes of a tar, from the first to the last and only once, in pieces that fit into memory.
+class ForwardReader:
+    """A tar that is read once from beginning to end, in pieces that fit in memory, and counted.
 
-    tarfile goes where the headers lead it, backwards as well, and reads as much at once as they ask for.
+    tarfile goes where the headers lead it, even backwards, and reads as much as they ask for.
     """
 
-    def __init__(self, file, limit):
-        self.file, self.limit, self.position, self.last = file, limit, 0, b""
+    def __init__(self, file, decompress):
+        self.archive, self.file = file, decompress(file) if decompress else file
+        self.position, self.last = 0, b""
 
     def tell(self):
         return self.position
 
     def read(self, size):
-        if not 0 <= size <= CHUNK:
+        if not 0 <= size <= PIECE:
             raise tarfile.ReadError(f"a header of {size:,} bytes")
         self.last = self.file.read(size)
         self.position += len(self.last)
-        if self.position > self.limit:
-            raise bomb(self.limit)
+        refuse_bomb(self.position, self.archive)
         return self.last
 
     def seek(self, position):
         if position < self.position:
             raise tarfile.ReadError("a header that leads backwards")
-        while self.position < position and self.read(min(CHUNK, position - self.position)):
+        while self.position < position and self.read(min(PIECE, position - self.position)):
             pass
 
 
-def limit_of(file):
-    """How many bytes an archive may unpack to."""
-    return max(FREELY, RATIO * os.fstat(file.fileno()).st_size)
+def refuse_bomb(size, archive):
+    """Refuse an archive that unpacks to far more bytes than images do."""
+    limit = max(HARMLESS, RATIO * os.fstat(archive.fileno()).st_size)
+    if size > limit:
+        raise unsafe(
+            f"it would unpack to more than {limit:,} bytes, which no data set of its size does"
+        )
 
 
-def bomb(limit):
-    return Refused(
-        f"it would unpack to more than {limit:,} bytes, which no data set of its size does"
-    )
+def unsafe(why):
+    return Unusable(f"is not safe to unpack: {why}. Fetch it from its official source.")

@@ -1,42 +1,126 @@
 """The cache: pictures are decoded once into one file of pixels, which is memory-mapped ever after.
 
-A cache is a folder with `images.bin` (uint8, N x H x W x C), `labels.npy` where there are labels, and
-`meta.json`. It is made in a temporary folder beside its place and moved there when complete, so that it is
-there whole or not at all: an interruption leaves nothing that could be taken for a cache, and of two
-processes that make the same one the first to finish serves both. What a killed process leaves is removed by
-the next that makes a cache: a temporary folder is locked as long as its maker lives.
+A cache is a folder with `images.bin` (uint8, N x H x W x C), `labels.npy` where there are labels,
+and `meta.json`. It is made in a hidden folder beside its place and moved there when it is complete,
+so that it is there whole or not at all. One process makes it; others that want the same one wait.
+What a killed process leaves is removed by the next that makes a cache.
 
-Pictures stream through: memory holds a few groups of them, whether there are a thousand or a million.
+Pictures stream through: memory holds a few groups of them, whether there are a thousand or a
+million.
 """
 
 import json
 import os
+import re
 import shutil
 from array import array
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from dcgan_lib.data.decoding import CROPS, decode_all, is_grey
 from dcgan_lib.data.image_set import ImageSet
-from dcgan_lib.utils.locks import locked
+from dcgan_lib.utils.locks import only_process
 from dcgan_lib.utils.random import rng
 
+UNFINISHED = ".making-"  # what the names of caches begin with while they are made
 
-def home():
-    """The folder of everything that is kept between runs: $DCGAN_LIB_HOME, or ~/.cache/dcgan_lib."""
-    return Path(os.environ.get("DCGAN_LIB_HOME") or "~/.cache/dcgan_lib").expanduser()
+
+def home() -> Path:
+    """The folder of everything that is kept between runs.
+
+    It is $DCGAN_LIB_HOME; without that, the folder dcgan_lib in $XDG_CACHE_HOME or in ~/.cache.
+    """
+    if own := os.environ.get("DCGAN_LIB_HOME"):
+        return Path(own).expanduser()
+    caches = os.environ.get("XDG_CACHE_HOME", "")  # the standard says to ignore a relative path
+    return Path(caches if os.path.isabs(caches) else "~/.cache", "dcgan_lib").expanduser()
+
+
+def cache_size() -> dict[str, int]:
+    """How many bytes the caches of each data set take on the disk.
+
+    The caches hold decoded pixels. Downloaded files lie beside them and are not counted.
+
+    Returns
+    -------
+    dict
+        {name of a data set: bytes}, in alphabetical order. Caches that are being made, or that are
+        damaged, are counted under "unfinished".
+
+    Examples
+    --------
+    >>> sum(cache_size().values()) / 1e9  # in GB  # doctest: +SKIP
+    3.2
+    """
+    sizes = {}
+    for folder in cache_folders():
+        with suppress(FileNotFoundError):  # it has just been moved or removed
+            size = sum(path.lstat().st_size for path in folder.iterdir())
+            sizes[dataset_of(folder)] = sizes.get(dataset_of(folder), 0) + size
+    return dict(sorted(sizes.items()))
+
+
+def clear_cache(name: str | None = None) -> int:
+    """Delete caches; the next call of `load_images` makes again what it needs.
+
+    Images that are in use, even by another process, stay whole on Linux and macOS until they are
+    let go of. A cache that is just being made is left alone, and so are links and downloaded files.
+
+    Parameters
+    ----------
+    name : str or None, default None
+        The data set whose caches are deleted, or "unfinished"; by default those of all.
+
+    Returns
+    -------
+    int
+        How many bytes have become free.
+
+    Examples
+    --------
+    >>> clear_cache("celeba")  # doctest: +SKIP
+    2489647104
+    """
+    before = sum(cache_size().values())
+    for folder in cache_folders():
+        if name in (None, dataset_of(folder)):
+            remove(folder)
+    return before - sum(cache_size().values())
+
+
+def cache_folders():
+    """The folders of all caches, finished or not, without links and what others have put there."""
+    ours = re.compile(rf"{re.escape(UNFINISHED)}.+|[^.].*-\d+-[0-9a-f]{{16}}")
+    found = sorted((home() / "cache").glob("*"))
+    found = [path for path in found if path.is_dir() and not path.is_symlink()]
+    return [path for path in found if ours.fullmatch(path.name)]
+
+
+def dataset_of(folder):
+    """The name of the data set in a cache."""
+    try:
+        return json.loads((folder / "meta.json").read_text())["recipe"]["dataset"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "unfinished"
+
+
+def remove(folder):
+    """Delete a cache, finished or not, unless a process is at work on it."""
+    lock = FileLock(folder.with_name(f".{folder.name.removeprefix(UNFINISHED)}.lock"))
+    with suppress(Timeout), lock.acquire(timeout=0):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def cached(source, name, split, size, limit, crop, options):
-    """The `ImageSet` of a source, from its cache if there is one; arguments as in `load_images`, options in a dict."""
+    """The `ImageSet` of a source, from its cache if there is one; arguments as in `load_images`."""
     recipe = {"dataset": name, "split": split, "size": size, "preprocessing": CROPS[crop]}
-    if options:  # a data set without any keeps the keys and fingerprints that it had before there were options
+    if options:  # so a data set without options keeps the fingerprints from before there were any
         recipe["options"] = options
     key = sha256(json.dumps([recipe, limit, str(source.root), source.listing]).encode()).hexdigest()
     folder = home() / "cache" / f"{name}-{split}-{size}-{key[:16]}"
@@ -44,22 +128,22 @@ def cached(source, name, split, size, limit, crop, options):
 
 
 def open_cache(folder, source):
-    """The `ImageSet` in a cache folder, or None where it is missing or damaged."""
+    """The `ImageSet` in a cache folder, or None if it is missing or damaged."""
     try:
         meta = json.loads((folder / "meta.json").read_text())
         # Copy on write: a tensor may be changed, as torch expects, and the file never is.
-        pixels = np.memmap(folder / "images.bin", np.uint8, mode="c", shape=tuple(meta["shape"]))
+        pixels = np.memmap(folder / "images.bin", np.uint8, mode="c").reshape(meta["shape"])
         labels = torch.from_numpy(np.load(folder / "labels.npy")) if meta["classes"] else None
-    except (OSError, ValueError):
+        return ImageSet(
+            images=torch.from_numpy(pixels).permute(0, 3, 1, 2),
+            labels=labels,
+            classes=tuple(meta["classes"]),
+            name=meta["recipe"]["dataset"],
+            fingerprint=meta["fingerprint"],
+            skipped=source.skipped + [tuple(pair) for pair in meta["skipped"]],
+        )
+    except (OSError, EOFError, ValueError, KeyError, TypeError):
         return None
-    return ImageSet(
-        images=torch.from_numpy(pixels).permute(0, 3, 1, 2),
-        labels=labels,
-        classes=tuple(meta["classes"]),
-        name=meta["recipe"]["dataset"],
-        fingerprint=meta["fingerprint"],
-        skipped=source.skipped + [tuple(pair) for pair in meta["skipped"]],
-    )
 
 
 def build(folder, source, recipe, limit, crop):
@@ -72,18 +156,28 @@ def build(folder, source, recipe, limit, crop):
     if limit is not None and limit < wanted:
         stream = rng(0, f"limit {recipe['dataset']} {recipe['split']}")
         order, wanted = torch.randperm(wanted, generator=stream), limit
+    made = folder.with_name(UNFINISHED + folder.name)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with temporary_folder(folder.parent) as temporary:
-            made = Path(temporary, "cache")
-            made.mkdir()
-            fill(made, recipe, source, contents, order, wanted, channels, crop)
-            publish(made, folder, source)
+        for leftover in folder.parent.glob(f"{UNFINISHED}*"):
+            remove(leftover)
+        with only_process(folder):
+            images = open_cache(folder, source)
+            if images is not None:  # another process has just made it
+                return images
+            try:
+                made.mkdir()
+                fill(made, recipe, source, contents, order, wanted, channels, crop)
+                shutil.rmtree(folder, ignore_errors=True)  # a damaged one
+                made.rename(folder)
+            finally:
+                shutil.rmtree(made, ignore_errors=True)
     except OSError as error:
         needed = wanted * recipe["size"] ** 2 * channels
         raise OSError(
-            f"The image cache {folder} could not be written ({error.strerror or error}). It takes {needed:,} "
-            "bytes: make room there, or set DCGAN_LIB_HOME to a folder that has it and may be written to."
+            f"The image cache {folder} could not be written ({error.strerror or error}). It takes "
+            f"{needed:,} bytes: make room there, or set DCGAN_LIB_HOME to a folder that has it and "
+            "may be written to."
         ) from error
     return open_cache(folder, source)
 
@@ -94,7 +188,7 @@ def located(picture, root):
 
 
 def fill(made, recipe, source, contents, order, wanted, channels, crop):
-    """Write the files of a cache into the folder `made`: the first `wanted` pictures in `order` that can be read."""
+    """Write a cache into the folder `made`: the first `wanted` readable pictures in `order`."""
     size, skipped, taken, digest = recipe["size"], list(contents.skipped), array("q"), sha256()
     progress = tqdm(None, f"Decoding {recipe['dataset']}", wanted, unit=" images", delay=1)
     with open(made / "images.bin", "wb") as out, progress:
@@ -126,62 +220,35 @@ def fill(made, recipe, source, contents, order, wanted, channels, crop):
 
 
 def readable(pictures, root, order, wanted, size, channels, crop, skipped):
-    """Yield (position, pixels) of the first `wanted` pictures in `order` that can be read; tell `skipped` the others.
+    """Yield (position, pixels) of the first `wanted` pictures in `order` that can be read.
 
-    They come by position, as a batch of thousands may have to be read for one picture. Those in the place of others
-    that cannot be read come after them.
+    The others are added to `skipped`. Pictures come by position, as a batch of thousands may have
+    to be read for one of them. Those that stand in for unreadable ones come last.
     """
     while wanted and len(order):
         some, order = order[:wanted].sort().values.tolist(), order[wanted:]
         decoded = decode_all((located(pictures[i], root) for i in some), size, channels, crop)
         for i, pixels in zip(some, decoded):
-            if isinstance(pixels, str):
-                path = (
-                    pictures[i] if isinstance(pictures, list) else f"image {i}"
-                )  # arrays are not asked for twice
-                skipped.append((path, pixels))
+            if isinstance(pixels, str):  # the reason; an array is not asked for twice
+                skipped.append(
+                    (pictures[i] if isinstance(pictures, list) else f"image {i}", pixels)
+                )
             else:
                 wanted -= 1
                 yield i, pixels
 
 
 def nothing_usable(recipe, source, skipped):
-    """The error for a data set in which nothing was found."""
-    reasons = "; ".join(f"{path}: {reason}" for path, reason in skipped[:3]) + "; and others" * (
+    """The error for a data set in which no picture can be used."""
+    tried = [f"{path}: {reason}" for path, reason in skipped[:3]] + ["and others"] * (
         len(skipped) > 3
     )
-    tried = f"{len(skipped):,} were tried or named in a list: {reasons}. " if skipped else ""
-    files = (
-        f"Of {len(source.listing):,} files there, the first is {source.listing[0][0]}. "
-        if source.listing
-        else ""
+    told = (
+        f"{len(skipped):,} were tried or named in a list: {'; '.join(tried)}. " if skipped else ""
     )
+    count = len(source.listing)
+    files = f"Of {count:,} files there, the first is {source.listing[0][0]}. " if count else ""
     return ValueError(
-        f"The split {recipe['split']!r} of {recipe['dataset']!r} has no usable image in {source.root}. {tried}{files}"
-        "Take another split, or put images of this one there."
+        f"The split {recipe['split']!r} of {recipe['dataset']!r} has no usable image in "
+        f"{source.root}. {told}{files}Take another split, or put images of this one there."
     )
-
-
-@contextmanager
-def temporary_folder(parent):
-    """A new folder in `parent`, gone in the end; those that killed processes have left there go at once."""
-    with ExitStack() as stack:
-        with locked(parent):  # no one may look at the new folder before it is locked as well
-            for leftover in parent.glob(".making-*"):
-                with suppress(FileNotFoundError), locked(leftover, wait=False) as abandoned:
-                    if abandoned:
-                        shutil.rmtree(leftover, ignore_errors=True)
-            temporary = stack.enter_context(TemporaryDirectory(prefix=".making-", dir=parent))
-            stack.enter_context(locked(temporary))
-        yield temporary
-
-
-def publish(made, folder, source):
-    """Move a finished cache to its place, unless another process has put the same one there by now."""
-    with locked(folder.parent):
-        try:
-            made.rename(folder)
-        except OSError:
-            if open_cache(folder, source) is None:  # what stands there is damaged
-                shutil.rmtree(folder, ignore_errors=True)
-                made.rename(folder)

@@ -4,6 +4,7 @@ import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -18,14 +19,12 @@ FORMATS = {
     "WEBP": (".webp",),
 }
 SUFFIXES = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes)
-MAX_PIXELS = (
-    50_000_000  # a file of a few kilobytes can claim more and fill the memory: a decompression bomb
-)
-AT_ONCE = 32  # pictures that one core takes together
-WAITING = 4  # such groups on their way, for each core; only their small results wait in memory
+MAX_PIXELS = 50_000_000  # a file of a few kilobytes can claim more, and would fill the memory
+GROUP = 32  # pictures that one core decodes together
+AHEAD = 4  # such groups on their way, for each core; only their small results wait in memory
 
-# The ways to make a picture square, each with the words that stand for it in cache keys and fingerprints: change
-# them when the same file would give other pixels.
+# The ways to make a picture square, each with the words that stand for it in cache keys and
+# fingerprints. Change the words when the same file would give other pixels.
 CROPS = {
     "centre": "upright, on white, shorter side by antialiased bicubic, centre crop; version 1",
     "square": "upright, on white, both sides by antialiased bicubic; version 1",
@@ -34,7 +33,7 @@ CROPS = {
 
 
 def open_picture(picture):
-    """A PIL image of a path or a uint8 array. Of a file only the header is read; a bomb is refused."""
+    """Open a path or a uint8 array as a PIL image: reads the header alone, and refuses bombs."""
     if isinstance(picture, np.ndarray):
         return Image.fromarray(picture)
     image = Image.open(picture, formats=tuple(FORMATS))
@@ -46,7 +45,7 @@ def open_picture(picture):
 
 
 def is_grey(picture):
-    """Whether the header promises grey alone. A palette counts as colour, an unreadable file as grey."""
+    """Whether the header promises grey alone; a palette is colour, an unreadable file is grey."""
     try:
         with open_picture(picture) as image:
             return Image.getmodebase(image.mode) == "L"
@@ -54,8 +53,35 @@ def is_grey(picture):
         return True  # it will be skipped, so it must not decide
 
 
-def decode(picture, size, channels, crop="centre"):
-    """A picture as uint8 (size, size, channels): upright, 8 bits, on white, made square as `crop` says."""
+def decode(
+    picture: str | Path | np.ndarray, size: int, channels: int, crop: str = "centre"
+) -> np.ndarray:
+    """Decode a picture: upright, 8 bits, on white, and made square.
+
+    Parameters
+    ----------
+    picture : str, Path or uint8 array of shape (H, W) or (H, W, 3)
+    size : int
+        Height and width of the result in pixels.
+    channels : int
+        1 for grey, 3 for colour.
+    crop : str, default "centre"
+        "centre", "square" or "celeba", as in `load_images`.
+
+    Returns
+    -------
+    uint8 array of shape (size, size, channels)
+
+    Raises
+    ------
+    Exception
+        The picture cannot be read; Pillow has many ways to fail on one.
+
+    Examples
+    --------
+    >>> decode(np.zeros((48, 64, 3), np.uint8), 32, 3).shape
+    (32, 32, 3)
+    """
     with open_picture(picture) as image:
         ImageOps.exif_transpose(image, in_place=True)
         if image.mode in ("I", "F"):
@@ -63,21 +89,18 @@ def decode(picture, size, channels, crop="centre"):
                 f"pixels of Pillow's mode {image.mode} have no agreed range: use 8 or 16 bits"
             )
         if image.mode.startswith("I;16"):  # 0..65535 to 0..255, rounded; Pillow would clip at 255
-            image = Image.fromarray(
-                ((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)
-            )
+            rounded = (np.asarray(image).astype(np.uint32) + 128) // 257
+            image = Image.fromarray(rounded.astype(np.uint8))
         elif image.has_transparency_data:
-            image = Image.alpha_composite(
-                Image.new("RGBA", image.size, "white"), image.convert("RGBA")
-            )
+            white = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(white, image.convert("RGBA"))
         image = image.convert("L" if channels == 1 else "RGB")
     if crop == "celeba":
         image = cut(image, 108)
     if image.size != (size, size):
         resize = Image.Image.resize if crop == "square" else ImageOps.fit
-        image = resize(
-            image, (size, size), Image.Resampling.BICUBIC
-        )  # antialiased wherever it shrinks
+        # Pillow's bicubic is antialiased wherever it shrinks.
+        image = resize(image, (size, size), Image.Resampling.BICUBIC)
     return np.asarray(image).reshape(size, size, channels)
 
 
@@ -93,21 +116,19 @@ def cut(image, side):
 
 
 def decode_or_reason(picture, size, channels, crop):
-    """The array of `decode`, or in a few words why there is none."""
+    """The array of `decode`, or the reason in a few words why there is none."""
     try:
         return decode(picture, size, channels, crop)
     except UnidentifiedImageError:
         return "empty file" if os.path.getsize(picture) == 0 else "not an image, or a damaged one"
-    except (
-        Exception
-    ) as error:  # one bad file must not stop the rest, and Pillow has many ways to fail on it
+    except Exception as error:  # one bad file must not stop the rest
         return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def decode_all(pictures, size, channels, crop):
     """Yield the result of `decode_or_reason` for each picture in order, with all cores at work.
 
-    `pictures` is any iterable; it is asked for a few groups of pictures more than have been decoded.
+    `pictures` is any iterable. It is asked for a few groups of pictures more than are decoded.
     """
 
     def decode_some(some):
@@ -116,9 +137,9 @@ def decode_all(pictures, size, channels, crop):
     pictures, cores, waiting = iter(pictures), os.cpu_count(), deque()
     pool = ThreadPoolExecutor(cores)
     try:
-        while some := list(islice(pictures, AT_ONCE)):
+        while some := list(islice(pictures, GROUP)):
             waiting.append(pool.submit(decode_some, some))
-            if len(waiting) == WAITING * cores:
+            if len(waiting) == AHEAD * cores:
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()

@@ -1,9 +1,12 @@
-"""The files of a published data set: where they are kept, how they get there, and which of them a list names."""
+"""The files of a data set: where they lie, how they get there, and which of them a list names."""
 
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from os import scandir
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 
 from dcgan_lib.data import downloads as network
 from dcgan_lib.data.archives import extract
@@ -18,15 +21,16 @@ class Archive:
     Parameters
     ----------
     name : str
-        Of the file, which lies in the root of the data set.
+        The name of the file, which lies in the root of the data set.
     holds : str
         What is there once it is unpacked, below the root: a path, or a pattern for one.
-    addresses : tuple of str
-        Where it can be fetched from; () where only a reader can get it, through a form or a drive.
-    checksum : str or None
-        "md5:..." or "sha256:...", where it is known.
-    into : str
-        The folder below the root that it is unpacked into, and that `holds` then begins with; "" is the root.
+    addresses : tuple of str, default ()
+        Where it can be fetched; () if only a reader can get it, through a form or from a drive.
+    checksum : str or None, default None
+        "md5:..." or "sha256:..." where it is known.
+    into : str, default ""
+        The folder below the root that it is unpacked into, and that `holds` begins with. By default
+        it is the root.
     """
 
     name: str
@@ -36,45 +40,89 @@ class Archive:
     into: str = ""
 
 
-def place(root, name):
+def data_folder(root: str | Path | None, name: str) -> Path:
     """The folder of a data set: the reader's `root`, or one of its own among the downloads."""
     return (Path(root).expanduser() if root else home() / "downloads" / name).resolve()
 
 
-def provide(name, root, archives, download, by_hand):
+def provide(
+    name: str,
+    root: Path,
+    archives: Iterable[Archive],
+    download: bool,
+    by_hand: Callable[[str], str],
+) -> None:
     """Unpack what is not unpacked yet, from archives in `root` or from the network.
 
-    Raises FileNotFoundError where an archive is missing and cannot or may not be fetched; `by_hand` makes of the
-    names of files the part of its sentence that says what to do with them.
+    `by_hand` takes the names of the missing archives and returns the part of a sentence that says
+    what a reader can do to get them. FileNotFoundError is raised with it where an archive is
+    missing and cannot or may not be downloaded.
     """
     missing = [archive for archive in archives if not any(root.glob(archive.holds))]
     lacking = [archive.name for archive in missing if not (root / archive.name).is_file()]
+    cure = by_hand(" and ".join(lacking))
     for archive in missing:
         packed = root / archive.name
-        if not packed.is_file():
+        if archive.name in lacking:
             if not (download and archive.addresses):
                 choice = "Take download=True, or" if archive.addresses else "To get it,"
-                raise not_there(
-                    name, root, archive.holds, f"{choice} {by_hand(' and '.join(lacking))}"
-                )
+                raise not_there(name, root, archive.holds, f"{choice} {cure}")
             try:
                 network.download(archive.addresses, packed, archive.checksum)
             except RuntimeError as error:
-                raise RuntimeError(f"{error} By hand: {by_hand(' and '.join(lacking))}.") from error
+                raise RuntimeError(f"{error} By hand: {cure}.") from error
         extract(packed, root / archive.into, archive.holds.removeprefix(f"{archive.into}/"))
 
 
-def not_there(name, root, missing, cure):
+def not_there(name: str, root: Path, missing: str, cure: str) -> FileNotFoundError:
     """The error for a data set that is not on the disk."""
     which = root if root.is_dir() else f"{root}, a folder that does not exist"
     return FileNotFoundError(f"{name!r} is not in {which}: {missing} is missing. {cure}.")
 
 
-def files_below(root, folder):
-    """[(path below the root, bytes, nanoseconds)] of all files in a folder and its folders, but the hidden ones.
+def incomplete(path: Path, root: Path) -> FileNotFoundError:
+    """The error for a data set of which a part is on the disk."""
+    return FileNotFoundError(
+        f"{path} is missing, so this copy of the data set is not complete. Remove the folders that "
+        f"were unpacked in {root}, and unpack it or load it anew."
+    )
 
-    In alphabetical order of the paths. The sizes and times tell when a file has changed. Links to folders are
-    not followed.
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """The part of a sentence that names what is nearest to a misspelt word, or ""."""
+    near = get_close_matches(str(word), known, n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+# Which files there are
+
+
+def look_into(folder: Path) -> tuple[list[tuple[str, int, int]], list[str], list[str]]:
+    """(files, folders, others) in a folder, each in alphabetical order, without hidden ones.
+
+    A file is (name, bytes, nanoseconds): its size and time tell when it has changed. Links are
+    followed. The others are names of what is neither: a pipe, or a link to nowhere or to itself.
+    """
+    files, folders, others = [], [], []
+    with scandir(folder) as entries:
+        shown = [entry for entry in entries if not entry.name.startswith(".")]
+    for entry in sorted(shown, key=lambda entry: entry.name):
+        try:
+            found = entry.stat()
+        except OSError:
+            others.append(entry.name)
+            continue
+        if S_ISREG(found.st_mode):
+            files.append((entry.name, found.st_size, found.st_mtime_ns))
+        else:
+            (folders if S_ISDIR(found.st_mode) else others).append(entry.name)
+    return files, folders, others
+
+
+def files_below(root: Path, folder: str) -> list[tuple[str, int, int]]:
+    """[(path below the root, bytes, nanoseconds)] of all files in a folder and in its folders.
+
+    They are in alphabetical order. Hidden ones are left out, and links to folders are not followed.
     """
     if not (root / folder).is_dir():
         raise incomplete(root / folder, root)
@@ -82,47 +130,35 @@ def files_below(root, folder):
     while folders:
         here = folders.pop()
         before = f"{here}/" if here else ""
-        with scandir(root / here) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_file():
-                    stat = entry.stat()
-                    found.append((before + entry.name, stat.st_size, stat.st_mtime_ns))
-                elif entry.is_dir(follow_symlinks=False):
-                    folders.append(before + entry.name)
+        files, inner, _ = look_into(root / here)
+        found += [(before + name, size, time) for name, size, time in files]
+        folders += [before + name for name in inner if not (root / before / name).is_symlink()]
     return sorted(found)
 
 
-def stamp(root, path):
+def stamp(root: Path, path: str) -> tuple[str, int, int]:
     """(path below the root, bytes, nanoseconds) of one file."""
     if not (root / path).is_file():
         raise incomplete(root / path, root)
-    stat = (root / path).stat()
-    return path, stat.st_size, stat.st_mtime_ns
+    found = (root / path).stat()
+    return path, found.st_size, found.st_mtime_ns
 
 
-def incomplete(path, root):
-    """The error for a data set of which a part is there."""
-    return FileNotFoundError(
-        f"{path} is missing, so this copy of the data set is not complete. Remove the folders that were unpacked "
-        f"in {root}, and unpack it or load it anew."
-    )
+# Which of them are images of a split, with their labels; the others with the reason
 
 
 def images_among(listing):
     """(the paths in a listing that have the suffix of an image, the others with the reason)."""
-    images = [path for path, _, _ in listing if path.lower().endswith(SUFFIXES)]
-    known = set(images)
-    return images, [
-        (path, "not the suffix of an image") for path, _, _ in listing if path not in known
-    ]
+    paths = [path for path, _, _ in listing]
+    others = [path for path in paths if not path.lower().endswith(SUFFIXES)]
+    images = [path for path in paths if path.lower().endswith(SUFFIXES)]
+    return images, [(path, "not the suffix of an image") for path in others]
 
 
-def those_there(named, listing):
-    """Divide the (path, label) that a list names: (paths on disk, their labels, the others with the reason).
+def on_disk(named, listing):
+    """(paths, labels, the others with the reason) of the (path, label) that a list names.
 
-    A path that a list makes up, even one out of the root, is simply not among those on disk.
+    A path that a list makes up, even one out of the root, is simply not on the disk.
     """
     there = {path for path, _, _ in listing}
     found = [(path, label) for path, label in named if path in there]
@@ -130,15 +166,28 @@ def those_there(named, listing):
     return [path for path, _ in found], [label for _, label in found], missing
 
 
+def labelled(paths, label_of, reason):
+    """(paths, labels, the others with this reason); `label_of(path)` gives a label or None."""
+    labels = [label_of(path) for path in paths]
+    known = [(path, label) for path, label in zip(paths, labels) if label is not None]
+    others = [(path, reason) for path, label in zip(paths, labels) if label is None]
+    return [path for path, _ in known], [label for _, label in known], others
+
+
+def words_of(path: Path) -> list[list[str]]:
+    """The lines of a list, each as a list of its words; empty lines are left out."""
+    return [line.split() for line in path.read_text().splitlines() if line.strip()]
+
+
 @contextmanager
-def reading(path):
-    """Tell which file it was when a list, an annotation or a batch is not what it should be."""
+def reading(path: Path) -> Iterator[None]:
+    """Say which file it was when a list, an annotation or a batch is not what it should be."""
     try:
         yield
     except (OSError, MemoryError):
         raise
     except Exception as error:  # a damaged file fails in many ways
         raise RuntimeError(
-            f"{path} is damaged, or not the file of that name ({type(error).__name__}: {error}). Put the "
-            "original in its place."
+            f"{path} is damaged, or not the file of that name ({type(error).__name__}: {error}). "
+            "Put the original in its place."
         ) from error

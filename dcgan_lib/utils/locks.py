@@ -1,39 +1,28 @@
-"""Locks between processes. The system lets go of them when their holder ends, even by kill -9."""
+"""One process at a time, as notebooks that run side by side share downloads and caches."""
 
-import os
+import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks
-    fcntl = None
-
-
-def lock(file, wait=True):
-    """Hold an open file until it is closed.
-
-    True: it is held. False: another process holds it, and `wait` is false. None: there are no locks, as on Windows
-    and on some network drives.
-    """
-    if fcntl is None:
-        return None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-    return True
+from filelock import FileLock, Timeout
 
 
 @contextmanager
-def locked(folder, wait=True):
-    """Hold a folder within a block; yields what `lock` answers."""
-    if fcntl is None:
-        yield None
-        return
-    handle = os.open(folder, os.O_RDONLY)
+def only_process(path: Path) -> Iterator[None]:
+    """Let one process at a time work on `path`; every other one says that it waits, and waits.
+
+    The lock is a hidden, empty file beside `path`. It stays there, because a process may be waiting
+    for it at the moment when another would delete it. The system releases the lock when its holder
+    ends, even by ``kill -9``.
+    """
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
-        yield lock(handle, wait)
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"Another process is at work on {path}: waiting for it.", file=sys.stderr)
+        lock.acquire()
+    try:
+        yield
     finally:
-        os.close(handle)
+        lock.release()

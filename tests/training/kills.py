@@ -1,4 +1,6 @@
-"""Trainings killed with signal 9 and started again: prints for each whether it was killed and ended as the quiet one.
+"""Trainings killed with signal 9 and started again; prints a pair for each.
+
+The pair says whether it was killed and whether it ended as the quiet one.
 
     python kills.py FOLDER random 20     # 20 kills at random moments
     python kills.py FOLDER every         # one kill before every change of the run folder
@@ -14,13 +16,14 @@ import random
 import signal
 import sys
 import time
+from pathlib import Path
 
 import torch
 
 from dcgan_lib import ImageSet, TrainConfig, train
-from dcgan_lib.training import loop as training
+from dcgan_lib.training import run
 
-training.READ_EVERY, training.SAVE_EVERY = 3, 0  # a checkpoint nearly always in the making
+run.READ_EVERY, run.SAVE_EVERY = 3, 0  # a checkpoint nearly always in the making
 PIXELS = torch.randint(
     0, 256, (96, 32, 32, 1), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
 )
@@ -31,7 +34,7 @@ CONFIG = dict(
 
 
 def start(run_dir, epochs, dies_at=None):
-    """A training in a process of its own, which kills itself before the n-th change of the folder; its number."""
+    """A training in a process of its own, which may kill itself before the n-th change."""
     pid = os.fork()
     if pid:
         return pid
@@ -60,9 +63,9 @@ def was_killed(pid):
 
 def digest(run_dir):
     """Of the weights, and of the history without its last column, the speed."""
-    lines = open(f"{run_dir}/history.csv").read().splitlines()
+    lines = Path(f"{run_dir}/history.csv").read_text().splitlines()
     metrics = "".join(line.rpartition(",")[0] for line in lines).encode()
-    return hashlib.sha256(open(f"{run_dir}/weights.pt", "rb").read() + metrics).hexdigest()
+    return hashlib.sha256(Path(f"{run_dir}/weights.pt").read_bytes() + metrics).hexdigest()
 
 
 def ends_as_the_quiet_one(run_dir, epochs):

@@ -11,7 +11,8 @@ import torch
 from dcgan_lib import ImageSet, TrainConfig
 from dcgan_lib.training import batches
 from dcgan_lib.training.batches import Batches
-from dcgan_lib.utils.device import give_back_pages
+from dcgan_lib.training.fast import processes
+from dcgan_lib.training.fast.memory import give_back_pages
 
 CONFIG = TrainConfig(image_size=32, channels=1, batch_size=16, epochs=2)
 CPU = torch.device("cpu")
@@ -52,7 +53,7 @@ def test_every_epoch_sees_every_image_once_in_an_order_of_its_own(mapped):
 
 def test_a_large_set_is_seen_once_too_and_in_windows(mapped, monkeypatch):
     monkeypatch.setattr(batches, "LARGE", 1)
-    monkeypatch.setattr(batches, "BLOCK", 64)
+    monkeypatch.setattr(batches, "FILE_BLOCK", 64)
     monkeypatch.setattr(batches, "WINDOW", 4)
     given_back = []
     monkeypatch.setattr(batches, "give_back_pages", given_back.append)
@@ -75,13 +76,13 @@ def test_a_batch_does_not_depend_on_those_before(mapped, monkeypatch):
         assert torch.equal(tensor, same)
 
 
-def test_processes_share_a_batch_without_overlap(mapped):
-    whole, shares = Batches(mapped, replace(CONFIG, flip=True), CPU), []
+def test_processes_share_a_batch_without_overlap(mapped, monkeypatch):
+    config, shares = replace(CONFIG, flip=True), []
+    whole = Batches(mapped, config, CPU).at(7)
     for rank in (0, 1):
-        part = Batches(mapped, replace(CONFIG, flip=True), CPU)
-        part.rank, part.processes = rank, 2
-        shares.append(part.at(7))
-    for tensor, first, second in zip(whole.at(7), *shares):
+        monkeypatch.setattr(processes, "share_of", lambda batch, rank=rank: batch[rank::2])
+        shares.append(Batches(mapped, config, CPU).at(7))
+    for tensor, first, second in zip(whole, *shares):
         assert torch.equal(tensor, torch.stack([first, second], dim=1).flatten(0, 1))
 
 
@@ -103,3 +104,23 @@ def test_pages_are_given_back_and_nothing_is_lost(tmp_path):
     give_back_pages(tensor)
     assert resident() - before < 0.1 * 2**28
     assert (tensor[:5000] == 7).all() and not tensor[5000:].any()
+
+
+def test_flips_mirror_half_of_the_images(make_images):
+    images = make_images(512)
+    plain, mirrored = (
+        Batches(images, replace(CONFIG, batch_size=512, flip=flip), torch.device("cpu")).at(0)[0]
+        for flip in (False, True)
+    )
+    same = (plain == mirrored).flatten(1).all(dim=1)
+    assert 200 < same.sum() < 312
+    assert torch.equal(plain[~same].flip(3), mirrored[~same])
+
+
+def test_images_that_do_not_fit(make_images):
+    with pytest.raises(
+        ValueError, match="10 images, fewer than one batch of 16; choose a batch_size of at most 10"
+    ):
+        Batches(make_images(10), CONFIG, CPU)
+    with pytest.raises(ValueError, match="1 channels and 64 pixels.*channels=1 and image_size=64"):
+        Batches(make_images(size=64), CONFIG, CPU)

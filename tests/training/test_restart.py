@@ -1,4 +1,4 @@
-"""Training killed at any moment, and training shared by processes: the weights must be those of one quiet run."""
+"""Training killed at any moment, or shared by processes, ends with the weights of one quiet run."""
 
 import hashlib
 import json
@@ -40,7 +40,7 @@ def test_kill_9_at_every_change_of_the_folder_changes_nothing(tmp_path):
 
 @pytest.fixture
 def launch(tmp_path):
-    """launch(runs, processes): the command line on a small file of parameters; processes=None without torchrun."""
+    """launch(runs, processes): the command on a small file; processes=None without torchrun."""
     parameters = {
         "dataset": "digits",
         "limit": 64,
@@ -61,12 +61,12 @@ def launch(tmp_path):
             "--nproc-per-node",
             str(processes),
         ]
-        program = [str(script)] if script else ["-m", "dcgan_lib.commands.train"]
+        program = [str(script)] if script else ["-m", "dcgan_lib"]
         command = [
             sys.executable,
             *(torchrun if processes else []),
             *program,
-            "--params",
+            "train",
             str(tmp_path / "tiny.yaml"),
             "--runs",
             str(tmp_path / runs),
@@ -103,7 +103,7 @@ def test_two_processes_train_what_one_trains_and_survive_a_kill(launch, tmp_path
     shared = finish(launch("shared", 2))
     assert shared.count("trained: ") == 1, "one process reports"
     one, two = (Run.load(tmp_path / runs / "tiny" / "dcgan") for runs in ("alone", "shared"))
-    # The same batches, and BatchNorm over all of them: only the order of sums differs, and training amplifies it.
+    # The same batches, and BatchNorm over all of them: only the order of sums differs.
     for name in ("loss_d", "loss_g", "d_real", "d_fake_before", "d_fake_after"):
         assert two.history[name][:10] == pytest.approx(one.history[name][:10], rel=1e-3), name
 
@@ -111,8 +111,8 @@ def test_two_processes_train_what_one_trains_and_survive_a_kill(launch, tmp_path
         tmp_path / "often.py"
     )  # saves at every reading, so that there is something to go on from
     script.write_text(
-        "from dcgan_lib.training import loop as training\ntraining.SAVE_EVERY, training.READ_EVERY = 0, 1\n"
-        "from dcgan_lib.commands.train import main\nmain()\n"
+        "from dcgan_lib.training import run\nrun.SAVE_EVERY, run.READ_EVERY = 0, 1\n"
+        "from dcgan_lib.__main__ import main\nmain()\n"
     )
     killed, folder = launch("killed", 2, script=script), tmp_path / "killed" / "tiny" / "dcgan"
     while not (folder / "samples" / "epoch_002.png").exists() and killed.poll() is None:

@@ -1,11 +1,20 @@
-"""`coco`: everyday scenes with many things in each, from which one label an image has to be made."""
+"""`coco`: everyday scenes with many things in each, of which one label an image is made."""
 
 import json
 from collections import Counter
 
 import torch
 
-from dcgan_lib.data.files import Archive, files_below, place, provide, reading, stamp
+from dcgan_lib.data.files import (
+    Archive,
+    data_folder,
+    files_below,
+    labelled,
+    on_disk,
+    provide,
+    reading,
+    stamp,
+)
 from dcgan_lib.data.image_set import Contents, Dataset, Source
 from dcgan_lib.utils.random import rng
 
@@ -17,17 +26,20 @@ PACKED = {  # annotations: the archive's name, and its checksum where one is kno
 RULES = ("largest", "frequent", "first")
 
 
-def coco(root, split, download, *, annotations="instances", label="largest", images=None):
+def source(
+    root, split, download, *, annotations="instances", label="largest", images=None
+) -> Source:
     """The validation images of COCO 2017 (Lin et al. 2014): 5,000 photographs of any size.
 
-    `annotations` is "instances" (80 things) or "stuff" (91 materials, and "other" for all that is a thing).
-    One label an image is made by the rule `label`: "largest", the class of the annotation with the largest
-    area; "frequent", the class with most annotations; "first", that of the first annotation in the file. Of
-    equals the first in the file wins. An image without annotations is in no split, and is told in `.skipped`.
+    `annotations` is "instances" (80 things) or "stuff" (91 materials, and "other" for all that is a
+    thing). One label an image is made by the rule `label`: "largest", the class of the annotation
+    with the largest area; "frequent", the class with most annotations; "first", that of the first
+    annotation in the file. Of equals the first in the file wins. An image without annotations is in
+    no split, and is told in `.skipped`.
 
-    "all" is every labelled image, "test" a fifth of them, rounded up, chosen at random but always the same,
-    and "train" the others. `images` takes only so many in the first place, chosen in the same way: gomez kept
-    4,992, whole batches of 128, and tested on 999.
+    "all" is every labelled image, "test" a fifth of them, rounded up, chosen at random but always
+    the same, and "train" the others. `images` takes only so many in the first place, chosen in the
+    same way: gomez kept 4,992, whole batches of 128, and tested on 999.
     """
     if annotations not in PACKED:
         raise ValueError(
@@ -39,72 +51,83 @@ def coco(root, split, download, *, annotations="instances", label="largest", ima
         )
     if images is not None and (not isinstance(images, int) or images < 2):
         raise ValueError(
-            f"images={images!r} is not a number of images to split: give 2 or more, or None for all."
+            f"images={images!r} is not a number of images to split: "
+            "give 2 or more, or None for all."
         )
-    root = place(root, "coco")
+    root = data_folder(root, "coco")
     name, checksum = PACKED[annotations]
     file = f"annotations/{annotations}_val2017.json"
     parts = [
-        Archive(
-            "val2017.zip",
-            "val2017",
-            addresses("zips/val2017.zip"),
-            "md5:442b8da7639aecaf257c1dceb8ba8c80",
-        ),
-        Archive(f"{name}.zip", file, addresses(f"annotations/{name}.zip"), checksum),
+        archive("zips/val2017.zip", "val2017", "md5:442b8da7639aecaf257c1dceb8ba8c80"),
+        archive(f"annotations/{name}.zip", file, checksum),
     ]
-    provide(
-        "coco", root, parts, download, lambda files: f"put {files} from {COCO.page} into {root}"
-    )
+    cure = f"from {DATASET.page} into {root}"
+    provide("coco", root, parts, download, lambda files: f"put {files} {cure}")
     listing = files_below(root, "val2017")
 
     def read():
         with reading(root / file):
             data = json.loads((root / file).read_bytes())
-            classes = {
-                row["id"]: row["name"]
-                for row in sorted(data["categories"], key=lambda row: row["id"])
-            }
-            positions = {number: position for position, number in enumerate(classes)}
+            categories = sorted(data["categories"], key=lambda row: row["id"])
+            classes = {row["id"]: row["name"] for row in categories}
             numbers = {f"val2017/{row['file_name']}": row["id"] for row in data["images"]}
-            chosen = {
-                number: positions[of]
-                for number, of in one_label_each(data["annotations"], label).items()
+            class_of = one_label_each(data["annotations"], label)
+            positions = {number: position for position, number in enumerate(classes)}
+            labels = {
+                path: positions[class_of[number]]
+                for path, number in numbers.items()
+                if number in class_of
             }
         there = [path for path, _, _ in listing]
-        labelled = [path for path in there if numbers.get(path) in chosen]
-        skipped = [
-            (path, f"no annotation in {file}") for path in there if numbers.get(path) not in chosen
-        ]
-        skipped += [
-            (path, "missing, though a list names it")
-            for path in sorted(numbers.keys() - set(there))
-        ]
-        paths = [labelled[i] for i in choose(len(labelled), split, images)]
+        paths, known, others = labelled(there, labels.get, f"no annotation in {file}")
+        missing = on_disk(sorted(numbers.items()), listing)[2]
+        chosen = choose(len(paths), split, images)
         return Contents(
-            paths, [chosen[numbers[path]] for path in paths], tuple(classes.values()), skipped
+            [paths[i] for i in chosen],
+            [known[i] for i in chosen],
+            others + missing,
+            tuple(classes.values()),
         )
 
     return Source(root, [*listing, stamp(root, file)], read)
 
 
-def addresses(path):
-    return tuple(host + path for host in HOSTS)
+def archive(path, holds, checksum):
+    addresses = tuple(host + path for host in HOSTS)
+    return Archive(path.split("/")[1], holds, addresses, checksum)
 
 
-def one_label_each(annotations, rule):
-    """{number of an image: number of a class} by one of the rules."""
+def one_label_each(annotations: list[dict], rule: str) -> dict[int, int]:
+    """Make one label an image of its annotations.
+
+    Parameters
+    ----------
+    annotations : list of dict
+        With "image_id", "category_id" and "area", as in COCO's files.
+    rule : str
+        "largest", "frequent" or "first", as in `source`.
+
+    Returns
+    -------
+    dict
+        {number of an image: number of a class}.
+
+    Examples
+    --------
+    >>> sizes = [("cup", 300), ("table", 21_000)]
+    >>> rows = [{"image_id": 1, "category_id": name, "area": area} for name, area in sizes]
+    >>> one_label_each(rows, "largest")
+    {1: 'table'}
+    """
     groups = {}
     for row in annotations:
         groups.setdefault(row["image_id"], []).append((row["category_id"], row["area"]))
-    if rule == "largest":
-        return {image: max(group, key=lambda pair: pair[1])[0] for image, group in groups.items()}
-    if rule == "frequent":
-        return {
-            image: Counter(of for of, _ in group).most_common(1)[0][0]
-            for image, group in groups.items()
-        }
-    return {image: group[0][0] for image, group in groups.items()}
+    choices = {
+        "largest": lambda group: max(group, key=lambda pair: pair[1])[0],
+        "frequent": lambda group: Counter(number for number, _ in group).most_common(1)[0][0],
+        "first": lambda group: group[0][0],
+    }
+    return {image: choices[rule](group) for image, group in groups.items()}
 
 
 def choose(count, split, images):
@@ -114,13 +137,14 @@ def choose(count, split, images):
     return sorted({"all": order, "test": order[:tested], "train": order[tested:]}[split])
 
 
-COCO = Dataset(
+DATASET = Dataset(
     name="coco",
-    source=coco,
+    source=source,
     splits=("train", "test", "all"),
     title="COCO 2017, validation images",
     page="https://cocodataset.org/#download",
-    licence="annotations CC BY 4.0; images under Flickr's terms of use, their copyright is not COCO's",
+    licence="annotations CC BY 4.0; images under Flickr's terms of use, "
+    "their copyright is not COCO's",
     images=5000,
     pixels="various",
     labels="80 things, or 91 materials and other",

@@ -6,14 +6,15 @@ import numpy as np
 
 from dcgan_lib.data.image_set import Contents, Dataset, Source
 
-TRAIN = 1437  # four fifths
+TRAIN = 1437  # images, four fifths of all
 
 
-def digits(root, split, download):
-    """Grey digits of 8x8 pixels (Alpaydin and Kaynak 1998, the test part of the UCI set), 0..16 made 0..255.
+def source(root, split, download) -> Source:
+    """Grey digits of 8x8 pixels, 0 to 16 made 0 to 255 (the test part of Alpaydin and Kaynak 1998).
 
-    "train" is the first 1,437 images and "test" the last 360. The images stand in the order of their writers,
-    so the test digits are by other hands than the training digits, but for one writer whom the cut divides.
+    "train" is the first 1,437 images and "test" the last 360. The images stand in the order of
+    their writers, so the test digits are by other hands than the training digits, but for one
+    writer whom the cut divides.
     """
     if root is not None:
         raise ValueError(
@@ -26,14 +27,14 @@ def digits(root, split, download):
         part = slice(TRAIN) if split == "train" else slice(TRAIN, None)
         data = load_digits()
         pictures = np.rint(data.images[part] * (255 / 16)).astype(np.uint8)
-        return Contents(pictures, data.target[part], tuple("0123456789"))
+        return Contents(pictures, data.target[part], [], tuple("0123456789"))
 
     return Source(root=Path(), listing=[], read=read)
 
 
-DIGITS = Dataset(
+DATASET = Dataset(
     name="digits",
-    source=digits,
+    source=source,
     splits=("train", "test"),
     title="Handwritten digits of scikit-learn",
     page="https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",

@@ -1,4 +1,4 @@
-"""`imagenet64`: all of ImageNet at 64 pixels, in ten batches of 1.6 GB; after registration, by hand."""
+"""`imagenet64`: all of ImageNet at 64 pixels in ten batches of 1.6 GB; registered, by hand."""
 
 import pickle
 from bisect import bisect
@@ -7,68 +7,53 @@ from itertools import accumulate
 
 import numpy as np
 
-from dcgan_lib.data.files import Archive, not_there, place, provide, reading, stamp
+from dcgan_lib.data.files import Archive, data_folder, not_there, provide, reading, stamp
 from dcgan_lib.data.image_set import Contents, Dataset, Source
 
-PARTS = {
-    "train": ["train_part1", "train_part2"],
-    "test": ["val"],
-}  # the publishers' archives of a split
-BATCHES = {"train": [f"train_data_batch_{n}" for n in range(1, 11)], "test": ["val_data"]}
+ZIPS = {"train": ["Imagenet64_train_part1", "Imagenet64_train_part2"], "test": ["Imagenet64_val"]}
+FILES = {"train": [f"train_data_batch_{n}" for n in range(1, 11)], "test": ["val_data"]}
 CLASSES = 1000
 
 
-def imagenet64(root, split, download):
-    """Downsampled ImageNet (Chrabaszcz et al. 2017): 1,281,167 training and 50,000 validation images.
+def source(root, split, download) -> Source:
+    """Downsampled ImageNet (Chrabaszcz et al. 2017): 1,281,167 images, and 50,000 for validation.
 
-    "test" is the validation images. The batches lie in the root or in folders of it, as the pickled files or
-    as .npz; the authors' zips are unpacked. Those that are there are taken, and the others are told in
-    `.skipped`. A class is named by the authors' number, 1 to 1000, in the order of their map_clsloc.txt.
+    "test" is the validation images. The batches lie in the root or in folders of it, as the pickled
+    files or as .npz; the authors' zips are unpacked. Those that are there are taken, and the others
+    are told in `.skipped`. A class is named by the authors' number, 1 to 1000, in the order of
+    their map_clsloc.txt.
     """
-    root = place(root, "imagenet64")
-    for part in PARTS[split]:
-        for stem in (f"Imagenet64_{part}", f"Imagenet64_{part}_npz"):
-            if (root / f"{stem}.zip").is_file():
-                archive = Archive(f"{stem}.zip", f"{stem}/**/*_data*", into=stem)
-                provide(
-                    "imagenet64",
-                    root,
-                    [archive],
-                    download,
-                    lambda file: f"get {file} anew from {IMAGENET64.page}",
-                )
-    there = {batch: find(root, batch) for batch in BATCHES[split]}
+    root = data_folder(root, "imagenet64")
+    cure = f"anew from {DATASET.page}"
+    for stem in [f"{stem}{kind}" for stem in ZIPS[split] for kind in ("", "_npz")]:
+        if (root / f"{stem}.zip").is_file():
+            archive = Archive(f"{stem}.zip", f"{stem}/**/*_data*", into=stem)
+            provide("imagenet64", root, [archive], download, lambda file: f"get {file} {cure}")
+    there = {name: find(root, name) for name in FILES[split]}
     paths = [path for path in there.values() if path]
     if not paths:
-        zips = " and ".join(f"Imagenet64_{part}.zip" for part in PARTS[split])
-        raise not_there(
-            "imagenet64",
-            root,
-            BATCHES[split][0],
-            f"To get it, register at {IMAGENET64.page}, get {zips} (64x64), "
-            f"and put the zips or the batches in them into {root}",
+        zips = " and ".join(f"{stem}.zip" for stem in ZIPS[split])
+        cure = (
+            f"To get it, register at {DATASET.page}, get {zips} (64x64), and put the zips or the "
+            f"batches in them into {root}"
         )
+        raise not_there("imagenet64", root, FILES[split][0], cure)
 
     def read():
-        missing = [(batch, "this batch is missing") for batch, path in there.items() if not path]
+        missing = [(name, "this batch is missing") for name, path in there.items() if not path]
         labels = [read_labels(root / path) for path in paths]
-        pictures = Batches([root / path for path in paths], [len(some) for some in labels])
-        return Contents(
-            pictures, np.concatenate(labels), tuple(str(n + 1) for n in range(CLASSES)), missing
-        )
+        pictures = BatchImages([root / path for path in paths], [len(some) for some in labels])
+        classes = tuple(str(number) for number in range(1, CLASSES + 1))
+        return Contents(pictures, np.concatenate(labels), missing, classes)
 
     return Source(root, [stamp(root, path) for path in paths], read)
 
 
-def find(root, batch):
+def find(root, name):
     """Where a batch lies below the root, as a string, or None."""
-    found = [
-        path
-        for name in (batch, f"{batch}.npz")
-        for folder in ("", "*/", "*/*/")
-        for path in root.glob(folder + name)
-    ]
-    return next((path.relative_to(root).as_posix() for path in found if path.is_file()), None)
+    patterns = [folder + file for file in (name, f"{name}.npz") for folder in ("", "*/", "*/*/")]
+    found = [path for pattern in patterns for path in root.glob(pattern) if path.is_file()]
+    return found[0].relative_to(root).as_posix() if found else None
 
 
 def read_labels(path):
@@ -80,14 +65,14 @@ def read_labels(path):
     return labels
 
 
-class Batches(Sequence):
-    """The images of several batches, one after another; a batch is in memory while its images are asked for.
+class BatchImages(Sequence):
+    """The images of several batch files, one after another, with one file at a time in memory.
 
     Parameters
     ----------
     paths : list of Path
     counts : list of int
-        How many images each has.
+        How many images each file has.
     """
 
     def __init__(self, paths, counts):
@@ -102,15 +87,15 @@ class Batches(Sequence):
             raise IndexError(index)
         number = bisect(self.starts, index) - 1
         if number != self.number:
-            self.number, self.rows = None, None  # the old batch goes before the new one comes
+            self.number, self.rows = None, None  # the old file goes before the new one comes
             self.rows = read_rows(self.paths[number], self.starts[number + 1] - self.starts[number])
             self.number = number
         row = self.rows[index - self.starts[number]]
-        return row.reshape(3, 64, 64).transpose(1, 2, 0).copy()  # a view would keep the whole batch
+        return row.reshape(3, 64, 64).transpose(1, 2, 0).copy()  # a view would keep the whole file
 
 
 def read_rows(path, count):
-    """The images of a batch, uint8 (count, 12288): all red, then all green, then all blue values."""
+    """The images of a batch, uint8 (count, 12288): all red values, then green, then blue."""
     with reading(path):
         rows = load(path)["data"]
         if rows.dtype != np.uint8 or rows.shape != (count, 3 * 64 * 64):
@@ -125,30 +110,29 @@ def load(path):
     if path.suffix == ".npz":
         return np.load(path, allow_pickle=False)
     with open(path, "rb") as file:
-        try:
-            return ArraysOnly(file, encoding="latin1").load()
-        except pickle.UnpicklingError as error:
-            raise ValueError(str(error)) from error
+        return ArraysOnly(file, encoding="latin1").load()
 
 
 class ArraysOnly(pickle.Unpickler):
-    """A pickle can run any program. This reader knows what numpy arrays are made of, and refuses all else."""
+    """A reader of pickles that knows what numpy arrays are made of, and refuses all else.
+
+    A pickle can run any program.
+    """
 
     def find_class(self, module, name):
         if (module, name) == ("numpy", "dtype"):
             return np.dtype
         if (module, name) == ("numpy", "ndarray"):
-            return None  # it only stands there to be handed to the next, and is not to be called
+            return None  # it is only handed to the next function, and not to be called
         if name == "_reconstruct" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-            return lambda *arguments: np.ndarray(
-                (0,), np.uint8
-            )  # filled afterwards, whatever shape was claimed
+            # The array is filled afterwards; until then it is empty, whatever shape is claimed.
+            return lambda *arguments: np.ndarray((0,), np.uint8)
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, and only arrays are allowed")
 
 
-IMAGENET64 = Dataset(
+DATASET = Dataset(
     name="imagenet64",
-    source=imagenet64,
+    source=source,
     splits=("train", "test"),
     title="Downsampled ImageNet, 64 pixels",
     page="https://image-net.org/download-images.php",

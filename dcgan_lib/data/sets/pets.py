@@ -1,16 +1,18 @@
-"""`pets`: cats and dogs of 37 breeds; some files are damaged, or are no JPEG whatever their names say."""
+"""`pets`: cats and dogs of 37 breeds; some files are damaged, or no JPEG for all their names."""
 
 from pathlib import PurePosixPath
 
 from dcgan_lib.data.files import (
     Archive,
+    data_folder,
     files_below,
     images_among,
-    place,
+    labelled,
+    on_disk,
     provide,
     reading,
     stamp,
-    those_there,
+    words_of,
 )
 from dcgan_lib.data.image_set import Contents, Dataset, Source
 
@@ -18,7 +20,7 @@ HOSTS = (
     "https://www.robots.ox.ac.uk/~vgg/data/pets/data/",
     "https://thor.robots.ox.ac.uk/~vgg/data/pets/",
 )
-PARTS = {"train": "trainval", "test": "test"}  # what we call them, and what the authors do
+LISTS = {"train": "annotations/trainval.txt", "test": "annotations/test.txt"}
 
 
 def archive(name, holds, md5):
@@ -31,47 +33,42 @@ ARCHIVES = (
 )
 
 
-def pets(root, split, download):
+def source(root, split, download) -> Source:
     """The Oxford-IIIT Pet data set (Parkhi et al. 2012): photographs of any size.
 
-    "train" is the authors' trainval list (3,680 images) and "test" their test list (3,669). "all" is every
-    image in the archive, in a list or not. gomez kept 7,296, more than either list has.
+    "train" is the authors' trainval list (3,680 images) and "test" their test list (3,669). "all"
+    is every image in the archive, in a list or not. gomez kept 7,296, more than either list has.
     """
-    root = place(root, "pets")
+    root = data_folder(root, "pets")
     if (root / "oxford-iiit-pet").is_dir():  # torchvision's own folder
         root /= "oxford-iiit-pet"
-    provide(
-        "pets", root, ARCHIVES, download, lambda files: f"put {files} from {PETS.page} into {root}"
-    )
-    lists = {name: f"annotations/{part}.txt" for name, part in PARTS.items()}
+    cure = f"from {DATASET.page} into {root}"
+    provide("pets", root, ARCHIVES, download, lambda files: f"put {files} {cure}")
     images = files_below(root, "images")
 
     def read():
         named, names = {}, {}
-        for name, path in lists.items():
+        for name, path in LISTS.items():
             with reading(root / path):
-                lines = (root / path).read_text().splitlines()
-                pairs = [line.split()[:2] for line in lines if line and not line.startswith("#")]
-                named[name] = [(f"images/{image}.jpg", int(number) - 1) for image, number in pairs]
-            for image, label in named[name]:
-                names.setdefault(label, breed(image))
+                rows = [row for row in words_of(root / path) if not row[0].startswith("#")]
+                named[name] = [
+                    (f"images/{image}.jpg", int(number) - 1) for image, number, *_ in rows
+                ]
+            names |= {label: breed(image) for image, label in named[name]}
         with reading(root / "annotations"):
-            classes = tuple(names[label] for label in range(len(names)))
-        breeds = {name: label for label, name in enumerate(classes)}
+            classes = [names[label] for label in range(len(names))]
         if split == "all":
+            breeds = {name: label for label, name in enumerate(classes)}
             paths, skipped = images_among(images)
-            skipped += [
-                (path, "of a breed that no list names")
-                for path in paths
-                if breed(path) not in breeds
-            ]
-            paths = [path for path in paths if breed(path) in breeds]
-            labels = [breeds[breed(path)] for path in paths]
+            paths, labels, others = labelled(
+                paths, lambda path: breeds.get(breed(path)), "of a breed that no list names"
+            )
+            skipped += others
         else:
-            paths, labels, skipped = those_there(named[split], images)
-        return Contents(paths, labels, tuple(name.replace("_", " ") for name in classes), skipped)
+            paths, labels, skipped = on_disk(named[split], images)
+        return Contents(paths, labels, skipped, tuple(name.replace("_", " ") for name in classes))
 
-    return Source(root, images + [stamp(root, path) for path in lists.values()], read)
+    return Source(root, images + [stamp(root, path) for path in LISTS.values()], read)
 
 
 def breed(path):
@@ -79,9 +76,9 @@ def breed(path):
     return PurePosixPath(path).stem.rpartition("_")[0]
 
 
-PETS = Dataset(
+DATASET = Dataset(
     name="pets",
-    source=pets,
+    source=source,
     splits=("train", "test", "all"),
     title="Oxford-IIIT Pet",
     page="https://www.robots.ox.ac.uk/~vgg/data/pets/",

@@ -4,74 +4,62 @@ from collections import Counter
 
 from dcgan_lib.data.files import (
     Archive,
+    data_folder,
     files_below,
     images_among,
-    place,
+    labelled,
+    on_disk,
     provide,
     reading,
     stamp,
-    those_there,
+    words_of,
 )
 from dcgan_lib.data.image_set import Contents, Dataset, Source
 
+HOSTS = ("https://cs231n.stanford.edu/", "http://cs231n.stanford.edu/")
 ZIP = Archive(
     "tiny-imagenet-200.zip",
     "tiny-imagenet-200",
-    (
-        "https://cs231n.stanford.edu/tiny-imagenet-200.zip",
-        "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
-    ),
+    tuple(f"{host}tiny-imagenet-200.zip" for host in HOSTS),
     "md5:90528d7ca1a48142e341f4ef8d21d0de",
 )
 
 
-def tiny_imagenet(root, split, download):
-    """Tiny ImageNet (the course CS231n at Stanford): 500 training and 50 validation images of each class.
+def source(root, split, download) -> Source:
+    """Tiny ImageNet (the course CS231n at Stanford): 500 training and 50 validation images a class.
 
     "test" is the validation part: the labels of the true test images were never published.
     """
-    root = place(root, "tiny-imagenet")
+    root = data_folder(root, "tiny-imagenet")
     if not (root / "wnids.txt").is_file():  # the root is not the unpacked folder itself
-        provide(
-            "tiny-imagenet",
-            root,
-            [ZIP],
-            download,
-            lambda file: f"put {file} from {ZIP.addresses[0]} into {root}",
-        )
+        cure = f"from {ZIP.addresses[0]} into {root}"
+        provide("tiny-imagenet", root, [ZIP], download, lambda file: f"put {file} {cure}")
         root /= ZIP.holds
     lists = ["wnids.txt", "words.txt"] + ["val/val_annotations.txt"] * (split == "test")
     images = files_below(root, "train" if split == "train" else "val/images")
 
     def read():
         with reading(root / "wnids.txt"):
-            labels = {
-                name: label for label, name in enumerate((root / "wnids.txt").read_text().split())
-            }
+            classes = [number for (number,) in words_of(root / "wnids.txt")]
         if split == "train":
-            paths, _ = images_among(images)  # beside them lies one list of boxes a class
-            named = [(path, path.split("/")[1]) for path in paths]
+            paths, missing = images_among(images)[0], []  # beside them lie lists of boxes
+            numbers = {path: path.split("/")[1] for path in paths}
         else:
             with reading(root / lists[-1]):
-                lines = (root / lists[-1]).read_text().splitlines()
-                named = [
-                    (f"val/images/{row[0]}", row[1])
-                    for row in (line.split() for line in lines if line)
-                ]
-        unknown = [
-            (path, f"of class {name}, which is not in wnids.txt")
-            for path, name in named
-            if name not in labels
-        ]
-        known = [(path, labels[name]) for path, name in named if name in labels]
-        paths, numbers, missing = those_there(known, images)
-        return Contents(paths, numbers, class_names(root / "words.txt", labels), unknown + missing)
+                rows = words_of(root / lists[-1])
+                numbers = {f"val/images/{row[0]}": row[1] for row in rows}
+            paths, _, missing = on_disk(numbers.items(), images)
+        labels = {number: label for label, number in enumerate(classes)}
+        paths, known, others = labelled(
+            paths, lambda path: labels.get(numbers[path]), "of a class that is not in wnids.txt"
+        )
+        return Contents(paths, known, others + missing, class_names(root / "words.txt", classes))
 
     return Source(root, images + [stamp(root, path) for path in lists], read)
 
 
 def class_names(path, numbers):
-    """The first word for each WordNet number, or all its words where two classes would share the first."""
+    """The first word for each WordNet number; all its words if two classes share the first."""
     with reading(path):
         words = dict(line.split("\t") for line in path.read_text().splitlines() if line)
         names = [words[number] for number in numbers]
@@ -80,9 +68,9 @@ def class_names(path, numbers):
     return tuple(first if times[first] == 1 else name for first, name in zip(short, names))
 
 
-TINY_IMAGENET = Dataset(
+DATASET = Dataset(
     name="tiny-imagenet",
-    source=tiny_imagenet,
+    source=source,
     splits=("train", "test"),
     title="Tiny ImageNet",
     page="https://cs231n.stanford.edu/tiny-imagenet-200.zip",

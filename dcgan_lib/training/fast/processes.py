@@ -1,7 +1,8 @@
 """Several devices, one training: processes that share every batch (torchrun starts them).
 
-Each process takes its share of the batch. BatchNorm normalises over the whole batch, as on one device, so that the
-number of devices does not change what is trained; gradients are averaged by DistributedDataParallel.
+Each process takes its share of the batch. BatchNorm normalises over the whole batch, as on one
+device, and the gradients are averaged over the processes as soon as they are there. So the number
+of devices does not change what is trained, and the loop is the same for one process and for many.
 """
 
 import os
@@ -9,31 +10,27 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
-from torch.nn.parallel import DistributedDataParallel
 
 
-def join(device=None):
+def join(device: str | None = None) -> str:
     """Enter the group of processes that torchrun started; returns the device of this one."""
-    number, patience = (
-        int(os.environ["LOCAL_RANK"]),
-        timedelta(hours=12),
-    )  # the first may decode images for long
+    number = int(os.environ["LOCAL_RANK"])
+    patience = timedelta(hours=12)  # the first process may decode images for long
     if device == "cpu" or not torch.cuda.is_available():
         dist.init_process_group("gloo", timeout=patience)
         return "cpu"
     if int(os.environ["LOCAL_WORLD_SIZE"]) > torch.cuda.device_count():
-        raise ValueError(
-            f"there are {torch.cuda.device_count()} GPUs here, fewer than processes; start one for each"
-        )
+        there = torch.cuda.device_count()
+        raise ValueError(f"there are {there} GPUs here, fewer than processes; start one for each")
     torch.cuda.set_device(number)
     dist.init_process_group("nccl", timeout=patience)
     return f"cuda:{number}"
 
 
-def check_joined():
-    """Refuse to train in a process of torchrun's that has not joined the others: each would train for itself."""
+def check_joined() -> None:
+    """Refuse to train in a process of torchrun's that has not joined the others."""
     if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not dist.is_initialized():
         raise RuntimeError(
             "torchrun started several processes, but none has joined the others: call "
@@ -41,44 +38,70 @@ def check_joined():
         )
 
 
-def leave():
+def leave() -> None:
     """Leave the group, if there is one."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
-def world():
-    """(this process's number, how many there are); (0, 1) without torchrun."""
-    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+def count() -> int:
+    """How many processes train together; 1 without torchrun."""
+    return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def everywhere(value):
-    """Whether a condition holds in any process: all of them then know it."""
-    if world()[1] == 1:
-        return bool(value)
-    flag = torch.tensor(
-        float(bool(value)), device="cuda" if dist.get_backend() == "nccl" else "cpu"
-    )
+def is_first() -> bool:
+    """Whether this is the process that writes files and shows the progress."""
+    return not dist.is_initialized() or dist.get_rank() == 0
+
+
+def share_of(batch: Tensor) -> Tensor:
+    """This process's share of a batch, which all processes know."""
+    return batch[dist.get_rank() :: dist.get_world_size()] if dist.is_initialized() else batch
+
+
+def in_any(condition: bool) -> bool:
+    """Whether a condition holds in any process; all of them get the same answer."""
+    if count() == 1:
+        return bool(condition)
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    flag = torch.tensor(float(bool(condition)), device=device)
     dist.all_reduce(flag, dist.ReduceOp.MAX)
     return bool(flag)
 
 
-def mean(metrics):
+def mean(metrics: Tensor) -> Tensor:
     """The average of a tensor over the processes."""
-    if world()[1] > 1:
+    if count() > 1:
         dist.all_reduce(metrics)
-        metrics /= world()[1]
+        metrics /= count()
     return metrics
 
 
-def wait():
-    """Until every process has come this far."""
-    if world()[1] > 1:
+def wait() -> None:
+    """Wait until every process has come this far."""
+    if count() > 1:
         dist.barrier()
 
 
+def train_together(network: nn.Module) -> None:
+    """Make a network train over the batches of all processes, in place.
+
+    Gradients are averaged as soon as each is complete; the order in which that happens is the
+    same in every process, because their graphs are.
+    """
+    for module in network.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = _WholeBatchNorm2d
+    for parameter in network.parameters():
+        parameter.register_post_accumulate_grad_hook(_average_gradient)
+
+
+def _average_gradient(parameter):
+    mean(parameter.grad)
+
+
 class _WholeBatchNorm2d(nn.BatchNorm2d):
-    """BatchNorm over the shares of all processes, on any device (PyTorch's SyncBatchNorm needs CUDA)."""
+    """BatchNorm over the shares of all processes; PyTorch's own SyncBatchNorm needs CUDA."""
 
     def forward(self, x):
         if not self.training:
@@ -93,12 +116,3 @@ class _WholeBatchNorm2d(nn.BatchNorm2d):
             self.running_var.lerp_(variance * count / (count - 1), self.momentum)
         scale = self.weight * (variance + self.eps).rsqrt()
         return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
-
-
-def share(network, device):
-    """The network as all processes train it: BatchNorm over the whole batch, gradients averaged."""
-    for module in network.modules():
-        if type(module) is nn.BatchNorm2d:
-            module.__class__ = _WholeBatchNorm2d
-    ids = [device.index] if device.type == "cuda" else None
-    return DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False)
