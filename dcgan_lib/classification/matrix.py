@@ -1,7 +1,7 @@
 """A feature matrix, read a block of rows at a time and standardised on the way.
 
-The matrix may be larger than the memory: it stays where it is, in an array or in a mapped file. Every method of the
-classification tables that standardises its features does it here.
+The matrix may be larger than the memory: it stays where it is, in an array or in a mapped file.
+Every method of the classification tables that standardises its features does it here.
 """
 
 import warnings
@@ -51,8 +51,8 @@ class FeatureMatrix:
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of every column, float64 (n_features,) each.
 
-        The deviation of a constant column is given as 1. Blocks are merged as in Chan et al. (1983),
-        so that nothing cancels.
+        The deviation of a constant column is given as 1. Blocks are merged as in Chan et al.
+        (1983), so that nothing cancels.
 
         Raises
         ------
@@ -100,8 +100,9 @@ class FeatureMatrix:
     def blocks(self, positions: np.ndarray | None = None) -> Iterator[tuple[slice, Tensor]]:
         """Yield (slice, block) for all rows, or for the rows at some positions.
 
-        The mean is already subtracted from a standardised block, but it is not yet multiplied by `scale`:
-        that is cheaper to do to the weights. The next block may take the memory of the one before.
+        The mean is already subtracted from a standardised block, but it is not yet multiplied by
+        `scale`: that is cheaper to do to the weights. The next block may take the memory of the one
+        before.
         """
         count, room = self.shape[0] if positions is None else len(positions), None
         for start in range(0, count, self.block_rows):
@@ -169,20 +170,19 @@ def float32_products(bf16: bool = False) -> Iterator[None]:
     ...     torch.ones(2, 3) @ torch.ones(3)
     tensor([3., 3.])
     """
-    if not hasattr(torch.backends, "fp32_precision"):  # before torch 2.9
-        before = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("medium" if bf16 else "highest")
-        try:
-            yield
-        finally:
-            torch.set_float32_matmul_precision(before)
-        return
-    settings = torch.backends.mkldnn.matmul, torch.backends.cuda.matmul
-    before = [setting.fp32_precision for setting in settings]
+    if hasattr(torch.backends, "fp32_precision"):  # torch 2.9 or newer
+        settings = torch.backends.mkldnn.matmul, torch.backends.cuda.matmul
+        before = [setting.fp32_precision for setting in settings]
+        wanted = ("bf16" if bf16 else "ieee", "ieee")
+
+        def change(values):
+            for setting, value in zip(settings, values):
+                setting.fp32_precision = value
+    else:
+        change, before = torch.set_float32_matmul_precision, torch.get_float32_matmul_precision()
+        wanted = "medium" if bf16 else "highest"
     try:
-        for setting, wanted in zip(settings, ("bf16" if bf16 else "ieee", "ieee")):
-            setting.fp32_precision = wanted
+        change(wanted)
         yield
     finally:
-        for setting, value in zip(settings, before):
-            setting.fp32_precision = value
+        change(before)

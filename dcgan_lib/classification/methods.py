@@ -1,7 +1,8 @@
 """The methods of the classification tables.
 
-Each is a function of training images, their labels, test images and a seed. It returns the predicted labels of the
-test images, and the C that it used or None. Images are a `FeatureMatrix`, or uint8 pictures for the networks.
+Each is a function of training images, their labels, test images, a seed and a discriminator (which
+gives its shape to one of them). It returns the predicted labels of the test images, and the C that
+it used or None. Images are a `FeatureMatrix`, or uint8 pictures for the networks.
 """
 
 import warnings
@@ -25,12 +26,12 @@ CHUNK_ROWS = 4_096  # rows that are handed to scikit-learn at a time
 LABELLED_DISCRIMINATOR = "discriminator, with labels"  # takes its shape from a network
 
 
-def _majority(train, labels, test, seed):
+def _majority(train, labels, test, seed, network):
     """The most frequent class for every image: its accuracy is the base rate."""
     return np.full(test.shape[0], np.bincount(labels).argmax()), None
 
 
-def _knn(train, labels, test, seed):
+def _knn(train, labels, test, seed, network):
     """The vote of the 5 nearest training images (gomez, section 3.7, which does not say how many)."""
     from sklearn.neighbors import KNeighborsClassifier
 
@@ -47,7 +48,7 @@ def _predict(predict, train, test):
     return np.concatenate([predict(test.rows(chunk.numpy())) for chunk in chunks])
 
 
-def _linear_svm(train, labels, test, seed):
+def _linear_svm(train, labels, test, seed, network):
     """L2-SVM with C chosen on a fifth of the training images, held out."""
     svm = L2SVM(C_GRID, standardize=True, random_state=seed).fit(train.X, labels)
     _warn_at_an_end(svm.C_, C_GRID)
@@ -55,7 +56,7 @@ def _linear_svm(train, labels, test, seed):
 
 
 def _warn_at_an_end(C, grid):
-    if C in (grid[0], grid[-1]):
+    if len(grid) > 1 and C in (grid[0], grid[-1]):
         warnings.warn(
             f"the chosen C = {C:g} is an end of its grid, {grid[0]:g} to {grid[-1]:g}; "
             "a better one may lie beyond it",
@@ -89,33 +90,11 @@ def rbf_kernel(A: Tensor, B: Tensor, gamma: float) -> np.ndarray:
     return torch.exp(-gamma * distance.clamp_(min=0)).cpu().double().numpy()
 
 
-def _rbf_svm(train, labels, test, seed):
-    """RBF kernel with C = 1e-4, as gomez, section 3.6, gives it; gamma is scikit-learn's "scale"."""
-    return _rbf(train, labels, test, lambda kernel: 1e-4)
+def _rbf_svm(train, labels, test, seed, network, grid=RBF_GRID):
+    """RBF kernel with C chosen on a fifth of the training images, held out.
 
-
-def _rbf_svm_tuned(train, labels, test, seed):
-    """The same with C chosen on a fifth of the training images, held out."""
-    from sklearn.svm import SVC
-
-    held_out, rest = hold_out_fifth(len(labels), seed)
-
-    def accuracy(C, kernel):
-        svm = SVC(C=C, kernel="precomputed").fit(kernel[np.ix_(rest, rest)], labels[rest])
-        return svm.score(kernel[np.ix_(held_out, rest)], labels[held_out])
-
-    def choose(kernel):
-        if len(np.unique(labels[rest])) < 2:
-            return RBF_GRID[0]
-        return max(RBF_GRID, key=lambda C: accuracy(C, kernel))
-
-    predicted, C = _rbf(train, labels, test, choose)
-    _warn_at_an_end(C, RBF_GRID)
-    return predicted, C
-
-
-def _rbf(train, labels, test, choose):
-    """An RBF SVM with the C that `choose` returns for the kernel matrix of the training images."""
+    gamma is scikit-learn's "scale".
+    """
     from sklearn.svm import SVC
 
     if len(labels) > RBF_LIMIT:
@@ -123,26 +102,39 @@ def _rbf(train, labels, test, choose):
             f"not run: its kernel matrix for {len(labels):,} training images does not fit; "
             f"a number a class that gives at most {RBF_LIMIT:,} runs it"
         )
-    device = default_device()
     train.standardise()
-    rows = train.rows().to(device)
-    gamma = 1 / (
-        rows.shape[1] * (rows.var(correction=0).item() or 1)
-    )  # all columns may be constant
+    rows = train.rows().to(default_device())
+    gamma = 1 / (rows.shape[1] * (rows.var(correction=0).item() or 1))  # 0: all are constant
     kernel = rbf_kernel(rows, rows, gamma)
-    C = choose(kernel)
+    held_out, rest = hold_out_fifth(len(labels), seed)
+    fitted_to, tried_on = kernel[np.ix_(rest, rest)], kernel[np.ix_(held_out, rest)]
+
+    def accuracy(C):
+        svm = SVC(C=C, kernel="precomputed").fit(fitted_to, labels[rest])
+        return svm.score(tried_on, labels[held_out])
+
+    C = grid[0]
+    if len(grid) > 1 and len(np.unique(labels[rest])) > 1:
+        C = max(grid, key=accuracy)
     svm = SVC(C=C, kernel="precomputed").fit(kernel, labels)
+    _warn_at_an_end(C, grid)
     return _predict(
-        lambda chunk: svm.predict(rbf_kernel(chunk.to(device), rows, gamma)), train, test
+        lambda some: svm.predict(rbf_kernel(some.to(rows.device), rows, gamma)), train, test
     ), C
 
 
-def _sgd(train, labels, test, seed, passes=5):
+def _rbf_svm_of_gomez(*given):
+    """The same with C = 1e-4, as gomez, section 3.6, gives it."""
+    return _rbf_svm(*given, grid=(1e-4,))
+
+
+def _sgd(train, labels, test, seed, network, passes=5):
     """Squared hinge fitted in batches (singh, section 4), so that no more than a chunk is in memory at a time."""
     from sklearn.linear_model import SGDClassifier
 
     train.standardise()
-    # The loss is quadratic, so steps beyond 1/|x|^2 diverge; a standardised row has |x|^2 near its length.
+    # The loss is quadratic, so steps beyond 1/|x|^2 diverge; a standardised row has |x|^2 near its
+    # length.
     sgd = SGDClassifier(
         "squared_hinge",
         alpha=1e-4,
@@ -161,22 +153,24 @@ def _sgd(train, labels, test, seed, passes=5):
     return _predict(lambda rows: sgd.predict(rows.numpy()), train, test), None
 
 
-def _small_cnn(train, labels, test, seed, like):
+def _small_cnn(train, labels, test, seed, network):
     """A small convolutional network trained with labels on the pixels (gomez, Table 2, gives no architecture)."""
     layers = []
     for before, after in ((train.shape[1], 16), (16, 32), (32, 64)):
         convolution = nn.utils.skip_init(nn.Conv2d, before, after, 3, padding=1)
         layers += [convolution, nn.ReLU(), nn.MaxPool2d(2)]
-    stream = rng(seed, "small CNN weights")
-    _initialise(layers, stream)
+    _initialise(layers, rng(seed, "small CNN weights"))
     return _train_with_labels([*layers, nn.AdaptiveMaxPool2d(4)], 64, train, labels, test, seed)
 
 
-def _labelled_discriminator(train, labels, test, seed, like):
-    """The discriminator's own blocks, trained with labels from the start: what the architecture can do."""
-    network = Discriminator(like.image_size, like.channels, like.width, like.kernel_size, seed=seed)
-    maps = network.head.in_channels
-    return _train_with_labels(network.blocks, maps, train, labels, test, seed)
+def _labelled_discriminator(train, labels, test, seed, network):
+    """The blocks of a discriminator, trained with labels from the start.
+
+    This is what the architecture can do.
+    """
+    shape = network.image_size, network.channels, network.width, network.kernel_size
+    new = Discriminator(*shape, seed=seed)
+    return _train_with_labels(new.blocks, new.head.in_channels, train, labels, test, seed)
 
 
 @torch.no_grad()
@@ -220,14 +214,14 @@ class NotRun(Exception):
     """A method that cannot do this size; the message says what it could do."""
 
 
-# name -> (function, what it works on). "images" are pictures; "pixels" are their pixels as a matrix; "features" are
-# this matrix and every feature matrix as well.
+# name -> (function, what it works on). "images" are pictures; "pixels" are their pixels as a
+# matrix; "features" are this matrix and every feature matrix as well.
 METHODS = {
     "majority class": (_majority, "pixels"),
     "KNN": (_knn, "pixels"),
     "linear L2-SVM": (_linear_svm, "features"),
-    "RBF SVM, C = 1e-4": (_rbf_svm, "features"),
-    "RBF SVM, C chosen": (_rbf_svm_tuned, "features"),
+    "RBF SVM, C = 1e-4": (_rbf_svm_of_gomez, "features"),
+    "RBF SVM, C chosen": (_rbf_svm, "features"),
     "SGD, squared hinge": (_sgd, "features"),
     "small CNN": (_small_cnn, "images"),
     LABELLED_DISCRIMINATOR: (_labelled_discriminator, "images"),

@@ -1,11 +1,12 @@
 """The linear L2-SVM of the tables, for feature matrices that are too wide for liblinear.
 
-liblinear copies a dense matrix into 16-byte nodes: 50,000 images of 28,672 features would need more than 23 GB. The
-objective is smooth, so L-BFGS can minimise it, and every evaluation is one pass over the matrix where it lies. Three
-things keep the passes few and short. Along a path of C, every fit begins where the one before ended. The steps are
-taken in coordinates in which the objective is about equally steep in all directions. And with fewer images than
-features the best weights are a mixture of the images, so that an equivalent problem with as many features as there
-are images is solved instead.
+liblinear copies a dense matrix into 16-byte nodes: 50,000 images of 28,672 features would need more
+than 23 GB. The objective is smooth, so L-BFGS can minimise it, and every evaluation is one pass
+over the matrix where it lies. Three things keep the passes few and short. Along a path of C, every
+fit begins where the one before ended. The steps are taken in coordinates in which the objective is
+about equally steep in all directions. And with fewer images than features the best weights are a
+mixture of the images, so that an equivalent problem with as many features as there are images is
+solved instead.
 """
 
 import warnings
@@ -39,29 +40,33 @@ class L2SVM(ClassifierMixin, BaseEstimator):
 
         1/2 |w|^2 + 1/2 b^2 + C * sum over images of max(0, 1 - y (w x + b))^2
 
-    for each class, with y = +1 for its images and -1 for all others. It is the problem that scikit-learn's
-    ``LinearSVC(loss="squared_hinge")`` solves, the penalty on the intercept b included.
+    for each class, with y = +1 for its images and -1 for all others. It is the problem that
+    scikit-learn's ``LinearSVC(loss="squared_hinge")`` solves, the penalty on the intercept b
+    included.
 
     Parameters
     ----------
     C : float, or sequence of float, default 1.0
-        Weight of the loss against the penalty; a larger C fits the training images more closely. Of several
-        values, the one with the highest accuracy on a held-out fifth of the training images is chosen
-        (`hold_out_fifth`), and the final fit is to all images. The values are tried from small to large, until
-        one is worse than the best by two standard errors.
+        Weight of the loss against the penalty; a larger C fits the training images more closely. Of
+        several values, the one with the highest accuracy on a held-out fifth of the training images
+        is chosen (`hold_out_fifth`), and the final fit is to all images. The values are tried from
+        small to large, until one is worse than the best by two standard errors.
     standardize : bool, default False
-        Solve the problem for columns of mean 0 and standard deviation 1, as with a StandardScaler before it, but
-        without a copy of the matrix. `coef_` and `intercept_` are for the columns as they are. On a CPU with
-        bf16, the standardised numbers are rounded to it, which moves the objective by less than a thousandth.
+        Solve the problem for columns of mean 0 and standard deviation 1, as with a StandardScaler
+        before it, but without a copy of the matrix. `coef_` and `intercept_` are for the columns as
+        they are. On a CPU with bf16, the standardised numbers are rounded to it, which moves the
+        objective by less than a thousandth.
     tol : float, default 1e-5
         Stop when a step lowers the objective by less than this, relative to the objective.
     max_iter : int, default 1000
         The largest number of L-BFGS steps.
     device : str, default None
-        "cpu", "cuda" or "mps"; None for `default_device()`. A GPU keeps a copy of the matrix where that takes
-        less than half of its free memory. With "mps" the CPU computes, since Apple's GPUs have no float64.
+        "cpu", "cuda" or "mps"; None for `default_device()`. A GPU keeps a copy of the matrix where
+        that takes less than half of its free memory. With "mps" the CPU computes, since Apple's
+        GPUs have no float64.
     random_state : int, RandomState or None, default 0
-        Decides which images are held out to choose C, and nothing else. None: different ones in every fit.
+        Decides which images are held out to choose C, and nothing else. None: different ones in
+        every fit.
     progress : bool, default False
         Show the passes over the matrix; a step takes one or two.
 
@@ -117,8 +122,8 @@ class L2SVM(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            A parameter is out of range, the labels hold one class only, or X holds NaN, infinity or numbers
-            whose squares are too large for float32.
+            A parameter is out of range, the labels hold one class only, or X holds NaN, infinity or
+            numbers whose squares are too large for float32.
         """
         grid = list(self.C) if isinstance(self.C, (Sequence, np.ndarray)) else [self.C]
         if not grid or not all(isinstance(C, Real) and 0 < C < np.inf for C in grid):
@@ -280,8 +285,8 @@ def hold_out_fifth(
 class _Curvature:
     """How steep the objective is along the directions in which the rows of a matrix are long.
 
-    It is flat in all others, and L-BFGS is slow to learn which are which. The directions are found by subspace
-    iteration (Halko et al. 2011, section 4.5) in a sample of the rows.
+    It is flat in all others, and L-BFGS is slow to learn which are which. The directions are found
+    by subspace iteration (Halko et al. 2011, section 4.5) in a sample of the rows.
     """
 
     def __init__(self, matrix):
@@ -301,7 +306,8 @@ class _Curvature:
     def stretch(self, weights, C, power):
         """Multiply weights along the long directions by curvature ** power; -1/2 makes all about as steep.
 
-        The curvature along one of them is 1 + 2 C * squared length, where only rows with a loss count.
+        The curvature along one of them is 1 + 2 C * squared length, where only rows with a loss
+        count.
         """
         w, b, doubled = weights[:, :-1], weights[:, -1:], 2 * C * SHARE_WITHIN_MARGIN
         along = w @ self.directions.T
@@ -317,7 +323,8 @@ def _predicted(scores):
 def _gram_factor(X):
     """Lower triangle L, float32 (n, n), whose rows have the lengths and angles of the n images X: L L' = X X'.
 
-    Weights v for L are the mixture a = v L^-1 of the images, that is w = a X for X: same scores, same |w|.
+    Weights v for L are the mixture a = v L^-1 of the images, that is w = a X for X: same scores,
+    same |w|.
     """
     gram = (X @ X.T).double()
     scale, jitter = gram.diagonal().mean().clamp(min=1e-12), 1e-6

@@ -2,11 +2,8 @@
 
 import time
 import warnings
-from collections.abc import Sequence
 from itertools import chain, groupby
 from numbers import Integral
-from operator import itemgetter
-from typing import Any
 
 import numpy as np
 import torch
@@ -38,13 +35,13 @@ MEASURED = (
 )
 
 
-def draw_per_class(labels: Sequence[int] | np.ndarray, n: int, seed: int = 0) -> np.ndarray:
+def draw_per_class(labels: np.ndarray, n: int, seed: int = 0) -> np.ndarray:
     """Draw n images of each class at random, without replacement.
 
     Parameters
     ----------
-    labels : sequence of int
-        One an image.
+    labels : ndarray of shape (n_images,)
+        Whole numbers.
     n : int
         Images of each class.
     seed : int, default 0
@@ -89,26 +86,26 @@ def classification_table(
     *,
     features: dict[str, tuple[np.ndarray, np.ndarray]] | None = None,
     network: Discriminator | None = None,
-    methods: Sequence[str] | None = None,
-    per_class: Sequence[int | str] = ("all",),
+    methods: list[str] | None = None,
+    per_class: tuple[int | str, ...] = ("all",),
     draws: int = 1,
     seed: int = 0,
     progress: bool = True,
-) -> list[dict[str, Any]]:
+) -> list[dict]:
     """Train every method on `train` and try it on `test`.
 
-    Pixels and features are standardised column by column, with the mean and deviation of the training images
-    alone. Where C is chosen, it is chosen on a fifth of the training images, which is the same for all methods.
-    Networks and kernels are computed on `default_device()`.
+    Pixels and features are standardised column by column, with the mean and deviation of the
+    training images alone. Where C is chosen, it is chosen on a fifth of the training images, which
+    is the same for all methods. Networks and kernels are computed on `default_device()`.
 
     Parameters
     ----------
     train, test : ImageSet
         With labels, and with images of the same size and channels.
     features : dict, default None
-        Name -> (matrix of the training images, matrix of the test images), rows in the order of the images, as
-        `extract_features` returns them, in memory or mapped. The linear, RBF and SGD methods run on each of them
-        as well as on the pixels.
+        Name -> (matrix of the training images, matrix of the test images), rows in the order of the
+        images, as `extract_features` returns them, in memory or mapped. The linear, RBF and SGD
+        methods run on each of them as well as on the pixels.
     network : Discriminator, default None
         Its architecture, not its weights, is what the method "discriminator, with labels" trains.
     methods : list of str, default None
@@ -129,23 +126,23 @@ def classification_table(
 
         - `method`, `input`, `per_class`, `train_images` and `classes`;
         - `error` and `accuracy`: fractions, means over the draws;
-        - `accuracies`: of each draw; the draws are the same in every row, so that two rows may be compared
-          draw by draw;
+        - `accuracies`: of each draw; the draws are the same in every row, so that two rows may be
+          compared draw by draw;
         - `spread`: standard deviation over the draws, None for one;
         - `classes_predicted`: distinct classes among the predictions, the fewest over the draws;
         - `C`: of each draw, chosen or fixed, None for a method without one;
         - `confusion`: (true class, predicted class) counts, summed over the draws;
-        - `seconds` (mean) and `peak_memory_mb` (largest of the whole process while the row was made, None
-          where the system does not tell);
-        - `warnings`: the distinct sentences with which the method warned, such as that it did not converge or
-          that the chosen C is an end of its grid; normally empty;
+        - `seconds` (mean) and `peak_memory_mb` (largest of the whole process while the row was
+          made, None where the system does not tell);
+        - `warnings`: the distinct sentences with which the method warned, such as that it did not
+          converge or that the chosen C is an end of its grid; normally empty;
         - `note`: only where a method was not run, the reason; what was not measured is None then.
 
     Raises
     ------
     ValueError, TypeError
-        Images without labels or of one class, test images of another size, features of other images or with NaN,
-        or an argument that is none of the above; the sentence names it.
+        Images without labels or of one class, test images of another size, features of other images
+        or with NaN, or an argument that is none of the above; the sentence names it.
 
     Examples
     --------
@@ -177,16 +174,15 @@ def classification_table(
         for size, draw in plan:
             drawn = None if size == "all" else draw_per_class(labels, size, seed + draw)
             rows = np.arange(len(train)) if drawn is None else drawn
-            for source, group in groupby(cells, key=itemgetter(1)):
+            for source, group in groupby(cells, key=lambda cell: cell[1]):
                 matrices = _matrices(train, test, features, source, drawn)
                 for method, _ in group:
                     bar.set_postfix_str(f"{method} on {source}")
-                    function, kind = METHODS[method]
-                    given, extra = matrices, ()
-                    if kind == "images":
-                        given, extra = (train.images[rows], test.images), (network,)
+                    given = matrices
+                    if METHODS[method][1] == "images":
+                        given = train.images[rows], test.images
                     tries[method, source, size].append(
-                        _try(function, given, labels[rows], truth, classes, seed + draw, *extra)
+                        _try(method, given, labels[rows], truth, classes, seed + draw, network)
                     )
                     bar.update()
     return [_row(cell, tries[cell], classes) for cell in tries]
@@ -313,7 +309,7 @@ def _matrices(train, test, features, source, rows):
     return FeatureMatrix(X), FeatureMatrix(X_test)
 
 
-def _try(function, given, labels, truth, classes, seed, *extra):
+def _try(method, given, labels, truth, classes, seed, network):
     """What one method makes of one draw: the facts that `_row` brings together."""
     forget_peak_memory()
     begin = time.perf_counter()
@@ -322,7 +318,7 @@ def _try(function, given, labels, truth, classes, seed, *extra):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             warnings.simplefilter("ignore", DeprecationWarning)  # is about code, not about results
-            predicted, C = function(given[0], labels, given[1], seed, *extra)
+            predicted, C = METHODS[method][0](given[0], labels, given[1], seed, network)
     except NotRun as reason:
         return {**facts, "note": str(reason)}
     pairs = np.bincount(truth * classes + predicted, minlength=classes**2)

@@ -19,8 +19,9 @@ AT_ONCE = 32  # images
 class KMeansFeatures(TransformerMixin, BaseEstimator):
     """How near the patches of an image are to centroids of k-means, summed over its four quarters.
 
-    A patch is brought to mean 0 and contrast 1 and whitened (ZCA). For each centroid it gives by how much it is nearer
-    than the mean of all centroids, or 0 ("triangle" activation, section 3.2.2 of the paper).
+    A patch is brought to mean 0 and contrast 1 and whitened (ZCA). For each centroid it gives by
+    how much it is nearer than the mean of all centroids, or 0 ("triangle" activation, section 3.2.2
+    of the paper).
 
     Parameters
     ----------
