@@ -67,15 +67,14 @@ class FeatureMatrix:
             centre = shifted.mean(0)
             spread = (shifted - centre).square_().sum(0)
             if not (centre + spread).isfinite().all():
-                wrong = (~block.isfinite()).nonzero().tolist()
-                if wrong:
+                if wrong := (~block.isfinite()).nonzero().tolist():
                     row, column = wrong[0]
                     raise ValueError(
                         f"X holds NaN or infinity, first in row {before + row}, column {column}"
                     )
                 raise ValueError(
-                    f"X holds numbers up to {block.abs().max():.1g}, whose squares are too large for float32; "
-                    "divide the columns by a constant"
+                    f"X holds numbers up to {block.abs().max():.1g}, whose squares are too large "
+                    "for float32; divide the columns by a constant"
                 )
             step = centre.double().cpu() + pivot.double().cpu() - mean
             squares = squares + spread.double().cpu()
@@ -128,7 +127,7 @@ class FeatureMatrix:
         return torch.cat(found, dim=1).T
 
     def block_scores(self, w: Tensor, block: Tensor) -> Tensor:
-        """The product w @ block.T of shape (classes, rows); `linear` has the faster routine for it."""
+        """The product w @ block.T, (classes, rows); `linear` has the faster routine for it."""
         if not self.bf16:
             return linear(block, w).T
         return linear(block, _in_two_parts(w)).T.unflatten(0, (2, -1)).sum(0)
@@ -157,7 +156,7 @@ def _in_two_parts(factor):
 
 @contextmanager
 def float32_products(bf16: bool = False) -> Iterator[None]:
-    """Compute float32 products in full precision, whatever torch is set to; that comes back afterwards.
+    """Compute float32 products in full precision, whatever torch is set to, and set it back.
 
     Parameters
     ----------

@@ -32,20 +32,20 @@ def _majority(train, labels, test, seed, network):
 
 
 def _knn(train, labels, test, seed, network):
-    """The vote of the 5 nearest training images (gomez, section 3.7, which does not say how many)."""
+    """The vote of the 5 nearest training images (gomez, section 3.7, does not say how many)."""
     from sklearn.neighbors import KNeighborsClassifier
 
     train.standardise()
     neighbours = KNeighborsClassifier(min(5, len(labels)), algorithm="brute")
     neighbours.fit(train.rows().numpy(), labels)
-    return _predict(lambda rows: neighbours.predict(rows.numpy()), train, test), None
+    return _predict(neighbours.predict, train, test), None
 
 
 def _predict(predict, train, test):
-    """Predictions for a chunk of the test images after the other, standardised as the training images are."""
+    """Predictions for the test images, standardised as the training images are, chunk by chunk."""
     test.standardise(train)
     chunks = torch.arange(test.shape[0]).split(CHUNK_ROWS)
-    return np.concatenate([predict(test.rows(chunk.numpy())) for chunk in chunks])
+    return np.concatenate([predict(test.rows(chunk.numpy()).numpy()) for chunk in chunks])
 
 
 def _linear_svm(train, labels, test, seed, network):
@@ -113,14 +113,15 @@ def _rbf_svm(train, labels, test, seed, network, grid=RBF_GRID):
         svm = SVC(C=C, kernel="precomputed").fit(fitted_to, labels[rest])
         return svm.score(tried_on, labels[held_out])
 
-    C = grid[0]
-    if len(grid) > 1 and len(np.unique(labels[rest])) > 1:
-        C = max(grid, key=accuracy)
+    possible = len(grid) > 1 and len(np.unique(labels[rest])) > 1
+    C = max(grid, key=accuracy) if possible else grid[0]
     svm = SVC(C=C, kernel="precomputed").fit(kernel, labels)
     _warn_at_an_end(C, grid)
-    return _predict(
-        lambda some: svm.predict(rbf_kernel(some.to(rows.device), rows, gamma)), train, test
-    ), C
+
+    def predict(chunk):
+        return svm.predict(rbf_kernel(torch.from_numpy(chunk).to(rows.device), rows, gamma))
+
+    return _predict(predict, train, test), C
 
 
 def _rbf_svm_of_gomez(*given):
@@ -129,7 +130,7 @@ def _rbf_svm_of_gomez(*given):
 
 
 def _sgd(train, labels, test, seed, network, passes=5):
-    """Squared hinge fitted in batches (singh, section 4), so that no more than a chunk is in memory at a time."""
+    """Squared hinge fitted in batches (singh, section 4): one chunk is in memory at a time."""
     from sklearn.linear_model import SGDClassifier
 
     train.standardise()
@@ -150,11 +151,14 @@ def _sgd(train, labels, test, seed, network, passes=5):
         for chunk in order.split(CHUNK_ROWS):
             positions = np.sort(chunk.numpy())
             sgd.partial_fit(train.rows(positions).numpy(), labels[positions], classes)
-    return _predict(lambda rows: sgd.predict(rows.numpy()), train, test), None
+    return _predict(sgd.predict, train, test), None
 
 
 def _small_cnn(train, labels, test, seed, network):
-    """A small convolutional network trained with labels on the pixels (gomez, Table 2, gives no architecture)."""
+    """A small convolutional network trained with labels on the pixels.
+
+    The architecture is ours: gomez, Table 2, gives none.
+    """
     layers = []
     for before, after in ((train.shape[1], 16), (16, 32), (32, 64)):
         convolution = nn.utils.skip_init(nn.Conv2d, before, after, 3, padding=1)
@@ -183,9 +187,8 @@ def _initialise(layers, stream):
 
 
 def _train_with_labels(layers, maps, train, labels, test, seed, batch_size=128, least_steps=300):
-    """Train layers that end in so many maps of 4x4, and a linear layer, by cross entropy with Adam."""
-    device = default_device()
-    bf16 = has_bf16(device)
+    """Train layers that end in maps of 4x4, and a linear layer, by cross entropy with Adam."""
+    device = torch.device(default_device())
     linear = nn.utils.skip_init(nn.Linear, 16 * maps, int(labels.max()) + 1)
     _initialise([linear], rng(seed, "linear layer weights"))
     network = nn.Sequential(*layers, nn.Flatten(), linear)
@@ -197,7 +200,7 @@ def _train_with_labels(layers, maps, train, labels, test, seed, batch_size=128, 
     for number in range(max(10, -(-least_steps // steps))):
         order = torch.randperm(len(train), generator=rng(seed, f"pass {number}"))
         for rows in order.split(batch_size)[:steps]:
-            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bf16):
+            with torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device)):
                 logits = network(to_float(train[rows].to(device)))
             loss = nn.functional.cross_entropy(logits.float(), target[rows].to(device))
             optimizer.zero_grad()

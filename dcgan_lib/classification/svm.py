@@ -147,11 +147,10 @@ class L2SVM(ClassifierMixin, BaseEstimator):
             matrix.standardise()
         elif len(X) * (mean**2 + deviation**2).sum() > torch.finfo(torch.float32).max:
             raise ValueError(
-                f"X holds numbers up to about {mean.abs().max() + deviation.max():.1g}, and the sum of all squares "
-                "is too large for float32; divide X by a constant or set standardize=True"
+                f"X holds numbers of about {mean.abs().max() + deviation.max():.1g}, and the sum "
+                "of their squares is too large for float32; divide X by a constant or set "
+                "standardize=True"
             )
-        else:
-            mean, deviation = torch.zeros_like(mean), torch.ones_like(deviation)
         matrix.bf16 = (
             self.standardize and not few_images and matrix.device.type == "cpu" and has_bf16("cpu")
         )
@@ -167,9 +166,9 @@ class L2SVM(ClassifierMixin, BaseEstimator):
                 weights = torch.cat([(mixture.float() @ rows).double(), weights[:, -1:]], dim=1)
             else:
                 weights = self._fit_path(sorted(grid), matrix, signs)
-        w = weights[:, :-1] / deviation
+        w, b = weights[:, :-1] * matrix.scale.double().cpu(), weights[:, -1]
         self.coef_ = w.float().numpy()
-        self.intercept_ = (weights[:, -1] - w @ mean).float().numpy()
+        self.intercept_ = (b - w @ mean if self.standardize else b).float().numpy()
         return self
 
     def decision_function(self, X: np.ndarray) -> np.ndarray:
@@ -215,11 +214,14 @@ class L2SVM(ClassifierMixin, BaseEstimator):
         return self._minimise(self.C_, matrix, curvature, signs, None, best, self.tol)
 
     def _minimise(self, C, matrix, curvature, signs, positions, start, tol):
-        """Weights for all rows or those at some positions: (classes, features + 1), float64, intercept last."""
+        """Weights for all rows or those at some positions.
+
+        float64 (classes, features + 1), with the intercept last.
+        """
         signs = (signs if positions is None else signs[:, positions]).to(matrix.device)
 
         def objective(flat):
-            """Value and gradient in float64 for L-BFGS; the products with the matrix are float32."""
+            """Value and gradient in float64; the products with the matrix are float32."""
             weights = curvature.stretch(torch.from_numpy(flat).view(len(signs), -1), C, -0.5)
             on_device = weights.float().to(matrix.device)
             w, b = on_device[:, :-1] * matrix.scale, on_device[:, -1:]
@@ -243,8 +245,8 @@ class L2SVM(ClassifierMixin, BaseEstimator):
             found = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
         if found.nit >= self.max_iter:
             warnings.warn(
-                f"L2SVM stopped after {found.nit} steps, before a step lowered the objective by less than "
-                f"tol={tol}; take a smaller C, standardised columns or a larger max_iter",
+                f"L2SVM stopped after {found.nit} steps, before a step lowered the objective by "
+                f"less than tol={tol}; take a smaller C, standardised columns or a larger max_iter",
                 ConvergenceWarning,
                 stacklevel=4,
             )
@@ -304,7 +306,9 @@ class _Curvature:
         self.lengths = step * (directions * found).sum(1).double().cpu()
 
     def stretch(self, weights, C, power):
-        """Multiply weights along the long directions by curvature ** power; -1/2 makes all about as steep.
+        """Multiply weights along the long directions by curvature ** power.
+
+        With the power -1/2 the objective is about equally steep along all directions.
 
         The curvature along one of them is 1 + 2 C * squared length, where only rows with a loss
         count.
@@ -316,12 +320,12 @@ class _Curvature:
 
 
 def _predicted(scores):
-    """Position of the predicted class, (n,): the largest score, or whether a single one is above 0."""
+    """Position of the class with the largest score, or whether a single score is above 0: (n,)."""
     return scores.argmax(1) if scores.shape[1] > 1 else (scores[:, 0] > 0).long()
 
 
 def _gram_factor(X):
-    """Lower triangle L, float32 (n, n), whose rows have the lengths and angles of the n images X: L L' = X X'.
+    """Lower triangle L of L L' = X X': its rows have the lengths and angles of the n images X.
 
     Weights v for L are the mixture a = v L^-1 of the images, that is w = a X for X: same scores,
     same |w|.

@@ -1,4 +1,4 @@
-"""The classification tables of both papers: every method on the same images, the same draws, the same scaling."""
+"""The classification tables of both papers: the same images, draws and scaling for every method."""
 
 import time
 import warnings
@@ -67,7 +67,8 @@ def draw_per_class(labels: np.ndarray, n: int, seed: int = 0) -> np.ndarray:
     labels = np.asarray(labels)
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise ValueError(
-            f"labels must be whole numbers, one an image; these are {labels.dtype} of shape {labels.shape}"
+            f"labels must be whole numbers, one an image; these are {labels.dtype} "
+            f"of shape {labels.shape}"
         )
     stream, chosen = rng(seed, f"draw of {n} a class"), []
     for label in np.unique(labels):
@@ -160,9 +161,11 @@ def classification_table(
     _check_request(methods, network, per_class, draws, seed, train)
 
     labels, truth, classes = train.labels.numpy(), test.labels.numpy(), len(train.classes)
+    pixels = tuple(images.images.flatten(1).numpy() for images in (train, test))
+    inputs = {"pixels": pixels, **features}
     cells = [
         (method, source)
-        for source in ("pixels", *features)
+        for source in inputs
         for method in methods
         if source == "pixels" or METHODS[method][1] == "features"
     ]
@@ -175,12 +178,12 @@ def classification_table(
             drawn = None if size == "all" else draw_per_class(labels, size, seed + draw)
             rows = np.arange(len(train)) if drawn is None else drawn
             for source, group in groupby(cells, key=lambda cell: cell[1]):
-                matrices = _matrices(train, test, features, source, drawn)
+                X, X_test = inputs[source]
+                matrices = FeatureMatrix(X if drawn is None else X[drawn]), FeatureMatrix(X_test)
                 for method, _ in group:
                     bar.set_postfix_str(f"{method} on {source}")
-                    given = matrices
-                    if METHODS[method][1] == "images":
-                        given = train.images[rows], test.images
+                    on_pictures = METHODS[method][1] == "images"
+                    given = (train.images[rows], test.images) if on_pictures else matrices
                     tries[method, source, size].append(
                         _try(method, given, labels[rows], truth, classes, seed + draw, network)
                     )
@@ -192,14 +195,15 @@ def _check_images(train, test):
     for argument, images in (("train", train), ("test", test)):
         if not isinstance(images, ImageSet):
             raise TypeError(
-                f"{argument} is of type {type(images).__name__}; give an ImageSet, as load_images returns it"
+                f"{argument} is of type {type(images).__name__}; give an ImageSet, "
+                "as load_images returns it"
             )
         if not len(images):
             raise ValueError(f"{argument} holds no images")
         if images.labels is None:
             raise ValueError(
-                f"{images.name!r} has no labels, and a classification table needs them; give a tree "
-                "root/<split>/<class>/* or another data set"
+                f"{images.name!r} has no labels, and a classification table needs them; "
+                "give a tree root/<split>/<class>/* or another data set"
             )
     if len(train.labels.unique()) < 2:
         raise ValueError(
@@ -207,29 +211,29 @@ def _check_images(train, test):
         )
     if len(train) < len(train.classes):
         raise ValueError(
-            f"{train.name!r} has {len(train)} images for {len(train.classes)} classes; a classification "
-            "table needs at least one of each"
+            f"{train.name!r} has {len(train)} images for {len(train.classes)} classes; "
+            "a classification table needs at least one of each"
         )
     if train.classes != test.classes:
         raise ValueError(
             f"the classes of training and test images differ: {train.classes} and {test.classes}"
         )
     if train.images.shape[1:] != test.images.shape[1:]:
-        shapes = ["x".join(map(str, images.images.shape[1:])) for images in (train, test)]
         raise ValueError(
-            f"training images are {shapes[0]} (channels, height, width) and test images {shapes[1]}; load both "
-            "in the same size and colours"
+            f"training images are {tuple(train.images.shape[1:])} and test images are "
+            f"{tuple(test.images.shape[1:])} (channels, height, width); load both in the same size"
         )
 
 
 def _check_features(features, train, test):
-    wanted = "features must be a dict: name -> (matrix of the training images, matrix of the test images)"
+    wanted = "features must be a dict: name -> (matrix of training images, matrix of test images)"
     if not isinstance(features, dict):
         raise TypeError(f"{wanted}; this is of type {type(features).__name__}")
     for name, pair in features.items():
         if name == "pixels":
             raise ValueError(
-                "features have the name 'pixels', which the table gives to the pixels; choose another"
+                "features have the name 'pixels', which the table gives to the pixels; "
+                "choose another"
             )
         if (
             not isinstance(pair, (tuple, list))
@@ -238,9 +242,8 @@ def _check_features(features, train, test):
         ):
             raise TypeError(f"{wanted}; {name!r} is not a pair of matrices with rows and columns")
         if any(matrix.dtype.kind not in "iuf" for matrix in pair):
-            raise TypeError(
-                f"features {name!r} are {' and '.join(str(matrix.dtype) for matrix in pair)}; give numbers"
-            )
+            dtypes = " and ".join(str(matrix.dtype) for matrix in pair)
+            raise TypeError(f"features {name!r} are {dtypes}; give numbers")
         (rows, columns), (test_rows, test_columns) = (matrix.shape for matrix in pair)
         if (rows, test_rows) != (len(train), len(test)):
             raise ValueError(
@@ -249,24 +252,23 @@ def _check_features(features, train, test):
             )
         if columns != test_columns:
             raise ValueError(
-                f"features {name!r} have {columns} columns for the training images and {test_columns} for "
-                "the test images; extract both with the same network and recipe"
+                f"features {name!r} have {columns} columns for the training images and "
+                f"{test_columns} for the test images; extract both with the same network and recipe"
             )
         for part, matrix in zip(("training", "test"), pair):
             for rows, block in FeatureMatrix(matrix).blocks():
                 if len(wrong := (~block.isfinite()).nonzero()):
                     row, column = wrong[0].tolist()
                     raise ValueError(
-                        f"features {name!r} hold NaN or infinity, first in row {rows.start + row}, column "
-                        f"{column} of the {part} images"
+                        f"features {name!r} hold NaN or infinity, first in row "
+                        f"{rows.start + row}, column {column} of the {part} images"
                     )
 
 
 def _check_request(methods, network, per_class, draws, seed, train):
     if isinstance(methods, str) or not methods:
         raise TypeError(f"methods is {methods!r}; give a list, such as ['KNN', 'linear L2-SVM']")
-    unknown = [name for name in methods if name not in METHODS]
-    if unknown:
+    if unknown := [name for name in methods if name not in METHODS]:
         raise ValueError(
             f"methods {unknown} are not known; the known ones are {available_methods()}"
         )
@@ -278,35 +280,23 @@ def _check_request(methods, network, per_class, draws, seed, train):
         shape = tuple(getattr(network, name, None) for name in ("channels", "image_size"))
         if not isinstance(network, Discriminator) or shape != (train.channels, train.size):
             raise ValueError(
-                f"network is {type(network).__name__} of (channels, pixels) {shape}; it must be a Discriminator of "
-                f"{(train.channels, train.size)}, as the images are"
+                f"network is {type(network).__name__} of (channels, pixels) {shape}; it must be "
+                f"a Discriminator of {(train.channels, train.size)}, as the images are"
             )
     if not isinstance(per_class, (tuple, list)) or not per_class:
         raise TypeError(f"per_class is {per_class!r}; give a tuple of sizes, such as ('all', 20)")
     for size in per_class:
         if size != "all" and not (isinstance(size, Integral) and size > 0):
             raise ValueError(
-                f"per_class holds {size!r}; a size is 'all' or a number of images a class, at least 1"
+                f"per_class holds {size!r}; a size is 'all' or a number of images a class, "
+                "at least 1"
             )
         if size != "all":
-            draw_per_class(
-                train.labels, size
-            )  # raises where a class has fewer, before anything is trained
+            draw_per_class(train.labels, size)  # raises where a class has too few
     if not isinstance(draws, Integral) or draws < 1:
         raise ValueError(f"draws is {draws!r}; it must be a whole number of at least 1")
     if not isinstance(seed, Integral):
         raise TypeError(f"seed is {seed!r}; it must be a whole number")
-
-
-def _matrices(train, test, features, source, rows):
-    """Training images at some positions (None: all, without a copy) and test images of an input."""
-    if source == "pixels":
-        pixels = train.images if rows is None else train.images[rows]
-        X, X_test = (p.flatten(1).numpy().astype(np.float32) for p in (pixels, test.images))
-    else:
-        X, X_test = features[source]
-        X = X if rows is None else X[rows]
-    return FeatureMatrix(X), FeatureMatrix(X_test)
 
 
 def _try(method, given, labels, truth, classes, seed, network):

@@ -105,7 +105,7 @@ def _features(discriminator, recipe, images):
 
 
 def _copy(discriminator, device):
-    """A float32 copy on a device, in evaluation mode, so that nothing can happen to the original."""
+    """A float32 copy on a device, in evaluation mode: nothing can happen to the original."""
     return deepcopy(discriminator).to(device, torch.float32).eval()
 
 
@@ -126,19 +126,18 @@ def feature_size(discriminator: Discriminator, recipe: str) -> int:
 
     Examples
     --------
-    >>> {recipe: feature_size(Discriminator(image_size=64), recipe) for recipe in ("grid", "last", "maxpool")}
+    >>> network = Discriminator(image_size=64)
+    >>> {recipe: feature_size(network, recipe) for recipe in ("grid", "last", "maxpool")}
     {'grid': 15360, 'last': 8192, 'maxpool': 28672}
-    >>> feature_size(Discriminator(image_size=32), "maps")
-    28672
     """
     if not isinstance(recipe, str) or recipe not in RECIPES:
         raise ValueError(f"recipe is {recipe!r}; the known ones are {', '.join(RECIPES)}")
     if not _fits(recipe, discriminator):
-        blocks = ORIGINAL_BLOCKS[recipe]
         raise ValueError(
-            f"the recipe {recipe!r} is of a 32-pixel discriminator with {blocks} blocks "
-            f"(kernel_size={'4 or 5' if blocks == 3 else 3}); this one has {discriminator.image_size} "
-            f"pixels and {len(discriminator.blocks)} blocks; take the recipe 'grid'"
+            f"the recipe {recipe!r} is for a 32-pixel discriminator with {ORIGINAL_BLOCKS[recipe]} "
+            f"blocks (3: kernel_size=4 or 5; 6: kernel_size=3); this one has "
+            f"{len(discriminator.blocks)}, and {discriminator.image_size} pixels; "
+            "take the recipe 'grid'"
         )
     side = discriminator.image_size
     image = torch.empty(
@@ -219,7 +218,8 @@ def extract_features(
     pixels = _check(discriminator, images, batch_size)
     if not isinstance(shift, Integral) or not 0 <= shift < discriminator.image_size:
         raise ValueError(
-            f"shift is {shift!r}; it must be a whole number of pixels, 0 to {discriminator.image_size - 1}"
+            f"shift is {shift!r}; it must be a whole number of pixels, "
+            f"0 to {discriminator.image_size - 1}"
         )
     if dtype not in ("float32", "float16"):
         raise ValueError(f"dtype is {dtype!r}; choose 'float32' or 'float16'")
@@ -243,13 +243,13 @@ def extract_features(
             largest = rows.abs().max().item()
             if not np.isfinite(largest):
                 raise ValueError(
-                    "the features are no numbers: the discriminator's weights are broken, or BatchNorm's "
-                    "statistics are; was its training stopped by NaN?"
+                    "the features are no numbers: the discriminator's weights are broken, or "
+                    "BatchNorm's statistics are; was its training stopped by NaN?"
                 )
             if largest > np.finfo(dtype).max:
                 raise ValueError(
-                    f"features of up to {largest:,.0f} do not fit into float16, which ends at 65,504; "
-                    "choose dtype='float32'"
+                    f"features of up to {largest:,.0f} do not fit into float16, which ends at "
+                    "65,504; choose dtype='float32'"
                 )
             matrix[start : start + batch_size] = rows.cpu().numpy()
             bar.update(len(rows))
@@ -260,12 +260,14 @@ def _check(discriminator, images, batch_size):
     """The pixels of images that a discriminator is asked about."""
     if not isinstance(discriminator, Discriminator):
         raise TypeError(
-            f"the first argument is of type {type(discriminator).__name__}; it must be a Discriminator"
+            f"the first argument is of type {type(discriminator).__name__}; "
+            "it must be a Discriminator"
         )
     pixels = getattr(images, "images", images)
     if not isinstance(pixels, Tensor):
         raise TypeError(
-            f"images are of type {type(pixels).__name__}; give an ImageSet, or a Tensor of its pixels"
+            f"images are of type {type(pixels).__name__}; give an ImageSet, "
+            "or a Tensor of its pixels"
         )
     expected = (discriminator.channels, discriminator.image_size, discriminator.image_size)
     if tuple(pixels.shape[1:]) != expected:
@@ -286,8 +288,8 @@ def _in_memory(shape, dtype):
     except MemoryError as error:
         need = np.prod(shape) * np.dtype(dtype).itemsize / 2**30
         raise MemoryError(
-            f"{shape[0]:,} images of {shape[1]:,} features need {need:.1f} GiB of memory; give file=... "
-            "to keep them on the disk, or use a recipe with fewer features"
+            f"{shape[0]:,} images of {shape[1]:,} features need {need:.1f} GiB of memory; "
+            "give file=... to keep them on the disk, or use a recipe with fewer features"
         ) from error
 
 
@@ -309,8 +311,9 @@ def _on_disk(path, shape, dtype) -> Iterator[np.memmap]:
             free = shutil.disk_usage(path.parent).free
             if need > free:  # a mapped file that outgrows the disk kills the process
                 raise OSError(
-                    f"{path} cannot be written: {shape[0]:,} images of {shape[1]:,} features take {need:,} bytes, and "
-                    f"{free:,} are free there; make room, or choose float16 or a recipe with fewer features"
+                    f"{path} cannot be written: {shape[0]:,} images of {shape[1]:,} features take "
+                    f"{need:,} bytes, and {free:,} are free there; make room, or choose float16 or "
+                    "a recipe with fewer features"
                 )
             matrix = np.lib.format.open_memmap(part, mode="w+", dtype=dtype, shape=shape)
             yield matrix
