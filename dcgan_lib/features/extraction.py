@@ -246,7 +246,7 @@ def extract_features(
                     "the features are no numbers: the discriminator's weights are broken, or "
                     "BatchNorm's statistics are; was its training stopped by NaN?"
                 )
-            if largest > np.finfo(dtype).max:
+            if largest > float(np.finfo(dtype).max):
                 raise ValueError(
                     f"features of up to {largest:,.0f} do not fit into float16, which ends at "
                     "65,504; choose dtype='float32'"

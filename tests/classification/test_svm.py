@@ -50,7 +50,7 @@ def test_same_minimum_as_liblinear(C, images):
 
 @pytest.mark.parametrize("offset", [0.0, 30.0])
 def test_far_more_features_than_images(offset):
-    """Centred columns, most of them copies of each other: the Gram matrix is singular to rounding."""
+    """Most columns are copies of each other: the Gram matrix is singular to rounding."""
     X, y, X_test, y_test = digits()
     X, X_test = np.tile(X[:300] + offset, (1, 60)), np.tile(X_test + offset, (1, 60))
     X, X_test = X - X.mean(0), X_test - X.mean(0)

@@ -1,6 +1,7 @@
 """The table: every method against what it should be, what a row says, and what is refused."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -176,8 +177,7 @@ def test_an_end_of_the_grid_is_told(pair, monkeypatch):
 
 
 def test_warnings_are_kept_in_the_row(pair, monkeypatch):
-    short = lambda *args, **kwargs: L2SVM(*args, **kwargs, max_iter=1, device="cpu")
-    monkeypatch.setattr(methods, "L2SVM", short)
+    monkeypatch.setattr(methods, "L2SVM", partial(L2SVM, max_iter=1))
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
         row, other = classification_table(
