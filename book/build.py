@@ -5,6 +5,8 @@ python book/build.py --notebooks runs/digits/notebooks    # a run's -> runs/digi
 """
 
 import argparse
+import ast
+import json
 import shutil
 import subprocess
 import sys
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import nbformat
 import yaml
-from make_notebooks import NOTEBOOKS, ROOT, drop_dead_outputs
+from make_notebooks import NOTEBOOKS, ROOT, clean_outputs, tags
 
 
 def chapter_names():
@@ -23,12 +25,47 @@ def chapter_names():
     return [file.name for file in files if file.suffix == ".ipynb"]
 
 
+def show_parameters(notebook):
+    """Write the values that papermill injected into the chapter's own cell of parameters.
+
+    The cell that papermill added is removed, and the comments beside the parameters stay. Of an
+    absolute path the page shows only the part below the project's folder, or else the last name.
+    """
+    used = {}
+    for cell in [cell for cell in notebook.cells if "injected-parameters" in tags(cell)]:
+        notebook.cells.remove(cell)
+        used |= {name: ast.literal_eval(value) for name, value in assignments(cell.source)}
+    for cell in [cell for cell in notebook.cells if "parameters" in tags(cell)]:
+        lines = cell.source.splitlines()
+        for name, value in assignments(cell.source):
+            if name in used:
+                line, first, last = value.lineno - 1, value.col_offset, value.end_col_offset
+                shown = as_shown(used[name]).ljust(last - first)
+                lines[line] = (lines[line][:first] + shown + lines[line][last:]).rstrip()
+        cell.source = "\n".join(lines)
+
+
+def assignments(source):
+    """(name, value as a syntax tree) of every `name = value` in a cell of parameters."""
+    return [(line.targets[0].id, line.value) for line in ast.parse(source).body]
+
+
+def as_shown(value):
+    if not isinstance(value, str):
+        return repr(value)
+    path = Path(value)
+    if path.is_absolute():
+        value = str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name)
+    return json.dumps(value, ensure_ascii=False)
+
+
 def stage(folder, notebooks):
-    """Put together in `folder` what the page builder reads: settings, pages, and the notebooks of one run."""
+    """Put into `folder` what Jupyter Book reads: settings, pages, and the notebooks of one run."""
     missing = [name for name in chapter_names() if not (notebooks / name).exists()]
     if missing:
         sys.exit(
-            f"{notebooks} has no {', '.join(missing)}; run the chapters first (make notebooks, make book)"
+            f"{notebooks} has no {', '.join(missing)}; "
+            "run the chapters first (make notebooks, make book)"
         )
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(ROOT / name, folder)
@@ -36,14 +73,18 @@ def stage(folder, notebooks):
     (folder / "notebooks").mkdir()
     for name in chapter_names():
         notebook = nbformat.read(notebooks / name, as_version=4)
-        drop_dead_outputs(notebook)
+        clean_outputs(notebook)
+        show_parameters(notebook)
         nbformat.write(notebook, folder / "notebooks" / name)
 
 
 def build(notebooks, out):
-    """Render `notebooks` into the folder `out`, which may hold an older book; True when nothing was amiss."""
+    """Render `notebooks` into the folder `out`, which may hold an older book.
+
+    Returns True when there was no warning.
+    """
     if out.exists() and any(out.iterdir()) and not (out / ".buildinfo").exists():
-        sys.exit(f"{out} holds something else than a book; choose another folder with --out")
+        sys.exit(f"{out} holds something other than a book; choose another folder with --out")
     with tempfile.TemporaryDirectory() as folder:
         stage(Path(folder), notebooks)
         command = [
@@ -55,7 +96,7 @@ def build(notebooks, out):
             "--keep-going",
             "--all",
         ]
-        # Its standard output names pages in the temporary folder; its warnings come on the other stream.
+        # Its standard output names pages in the temporary folder; warnings come on the other stream.
         clean = subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0
         html = Path(folder) / "_build" / "html"
         if html.exists():

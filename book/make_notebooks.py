@@ -1,7 +1,7 @@
-"""Execute the chapters: from each notebooks/NN_slug.md, its text, to notebooks/NN_slug.ipynb, what readers open.
+"""Execute the chapters: each text, notebooks/NN_slug.md, gives the notebook NN_slug.ipynb beside it.
 
-python book/make_notebooks.py           # all chapters in order, in a fresh run folder
-python book/make_notebooks.py 06 07     # these only, with the run that is there
+python book/make_notebooks.py           # all chapters in order, fresh runs
+python book/make_notebooks.py 06 07     # these only, with the runs that are there
 python book/make_notebooks.py --check   # executes nothing: are the pairs in step?
 """
 
@@ -14,6 +14,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 import yaml
+from jupytext.cli import jupytext as jupytext_program
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from tqdm import tqdm
@@ -39,7 +40,7 @@ def setup_source():
 
 
 def chapters(names=()):
-    """The chapters' .md files in reading order: all, or those whose name begins with one of `names`."""
+    """The chapters' .md files in reading order, or those whose name begins with one of `names`."""
     everything = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.md"))
     unknown = [name for name in names if not any(md.name.startswith(name) for md in everything)]
     if unknown:
@@ -52,44 +53,66 @@ def tags(cell):
     return cell.metadata.get("tags", [])
 
 
+def kept_metadata(cell):
+    """The metadata that a text may give a cell.
+
+    These are its tags, its caption, and the folding of a solution in JupyterLab and in Colab.
+    """
+    return {
+        key: cell.metadata[key]
+        for key in ("tags", "mystnb", "jupyter", "cellView")
+        if key in cell.metadata
+    }
+
+
 def renew_setup(md):
     """Write the current set-up cell into a chapter's text, and touch nothing else in it."""
     found = [cell.source for cell in jupytext.read(md).cells if "setup" in tags(cell)]
     if len(found) != 1 or not found[0]:
         sys.exit(
-            f"{md.name} has {len(found)} cells tagged `setup` with code in them; it needs exactly one"
+            f"{md.name} has {len(found)} cells tagged `setup` with code in them; "
+            "it needs exactly one"
         )
     if found[0] != setup_source():
         md.write_text(md.read_text().replace(found[0], setup_source(), 1))
 
 
-def drop_dead_outputs(notebook):
-    """Take out what a static page cannot show: live widgets, and progress bars and warnings on stderr."""
+def clean_outputs(notebook):
+    """Keep what a static page can show, and each stretch of printed lines in one piece.
+
+    Live widgets go, and so do progress bars and warnings on stderr.
+    """
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [
-                out
-                for out in cell.outputs
-                if out.get("name") != "stderr" and WIDGET not in out.get("data", {})
-            ]
+            kept = []
+            for out in cell.outputs:
+                if out.get("name") == "stderr" or WIDGET in out.get("data", {}):
+                    continue
+                if kept and out.output_type == kept[-1].output_type == "stream":
+                    kept[-1].text += out.text
+                else:
+                    kept.append(out)
+            cell.outputs = kept
 
 
 def make_reproducible(notebook):
-    """Leave only metadata that the text decides, so that a second execution changes no line but its results."""
+    """Keep only the metadata that the text decides.
+
+    A second execution then changes nothing but results, and a save in JupyterLab changes nothing:
+    what is kept is exactly what jupytext keeps.
+    """
     language = {
         key: value for key, value in notebook.metadata.language_info.items() if key != "version"
     }
-    notebook.metadata = {"kernelspec": notebook.metadata.kernelspec, "language_info": language}
+    notebook.metadata = {
+        "jupytext": {"default_lexer": "ipython3"},
+        "kernelspec": notebook.metadata.kernelspec,
+        "language_info": language,
+    }
     seen = set()
     for cell in notebook.cells:
-        kept = {key: cell.metadata[key] for key in ("tags", "mystnb") if key in cell.metadata}
-        if "solution" in tags(cell):
-            kept |= {
-                "jupyter": {"source_hidden": True},
-                "cellView": "form",
-            }  # folded in JupyterLab, in Colab
-        cell.metadata = kept
+        cell.metadata = kept_metadata(cell)
         text, copies = f"{cell.cell_type} {cell.source}", 0
         while (name := hashlib.sha1(f"{text} {copies}".encode()).hexdigest()[:8]) in seen:
             copies += 1
@@ -98,7 +121,10 @@ def make_reproducible(notebook):
 
 
 def execute(md):
-    """Run one chapter and write its .ipynb; ends the program with a sentence, and keeps the old file, if it fails."""
+    """Run one chapter and write its .ipynb.
+
+    A chapter that fails ends the program with a sentence, and its old .ipynb stays.
+    """
     notebook = jupytext.read(md)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     with tqdm(total=len(code), desc=md.stem, unit="cell") as bar:
@@ -107,7 +133,6 @@ def execute(md):
             timeout=None,
             kernel_name="python3",
             record_timing=False,
-            coalesce_streams=True,
             extra_arguments=["--log-level=ERROR"],
             resources={"metadata": {"path": str(NOTEBOOKS)}},
             on_cell_executed=lambda **_: bar.update(),
@@ -127,16 +152,20 @@ def execute(md):
                 f"{md.stem} stopped in code cell {number} ({first!r}) with {reason}\n"
                 f"{md.with_suffix('.ipynb').name} is left as it was"
             )
-    drop_dead_outputs(notebook)
+    clean_outputs(notebook)
     make_reproducible(notebook)
     nbformat.validate(notebook)
     aside = md.with_suffix(".ipynb.part")
     nbformat.write(notebook, aside)
     aside.replace(md.with_suffix(".ipynb"))
+    jupytext_program(["--quiet", "--sync", str(md)])  # the text as jupytext writes it
 
 
 def draw_cover(run_dir):
-    """The picture of the introduction and the README: samples of the training chapter's run, before, during, after."""
+    """Draw the picture of the introduction and the README.
+
+    It shows samples of the training chapter's run before, during and after training.
+    """
     from dcgan_lib import Run, figures
 
     samples = Run.load(run_dir).samples()
@@ -147,10 +176,14 @@ def draw_cover(run_dir):
     figure.savefig(ROOT / "book" / "_static" / "samples.png", dpi=150)
 
 
-def pair_problems(md):
-    """What differs between a chapter's text and its executed copy, as sentences; empty when they are in step.
+def folding(cell):
+    return cell.metadata.get("jupyter"), cell.metadata.get("cellView")
 
-    Of cells that differ only the first is named: after a cell too many all others differ as well.
+
+def pair_problems(md):
+    """Sentences on what differs between a chapter's text and its notebook; none when in step.
+
+    Only the first cell that differs is named: after an extra cell, all others differ as well.
     """
     ipynb = md.with_suffix(".ipynb")
     if not ipynb.exists():
@@ -165,10 +198,12 @@ def pair_problems(md):
             "source": (ours.source, theirs.source),
             "tags": (tags(ours), tags(theirs)),
             "caption": (ours.metadata.get("mystnb"), theirs.metadata.get("mystnb")),
+            "folding": (folding(ours), folding(theirs)),
         }
         if differing := [part for part, (a, b) in parts.items() if a != b]:
             problems.append(
-                f"{md.stem}, cell {number}: {' and '.join(differing)} of the .md and the .ipynb differ"
+                f"{md.stem}, cell {number}: "
+                f"{' and '.join(differing)} of the .md and the .ipynb differ"
             )
             break
     code = [cell for cell in executed if cell.cell_type == "code"]

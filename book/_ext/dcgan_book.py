@@ -1,8 +1,9 @@
-"""What the book needs of Sphinx beyond `_config.yml`: theme settings, and the page of the data sets."""
+"""What the book asks of Sphinx beyond `_config.yml`: settings of the theme, formulas, data sets."""
 
 import inspect
 from pathlib import Path
 
+from sphinx.domains.math import MathDomain
 from sphinx.util.docutils import SphinxDirective
 
 STATIC = Path(__file__).resolve().parent.parent / "_static"
@@ -10,10 +11,19 @@ STATIC = Path(__file__).resolve().parent.parent / "_static"
 
 def configure(app, config):
     """Adds the book's static files; keeps the theme's second header off the pages."""
-    # Naming the folder in _config.yml would load every script in it, MathJax included, a second time.
     config.html_static_path.append(str(STATIC))
     config.html_css_files.append("book.css")
     config.html_theme_options["navbar_persistent"] = []
+
+
+class PageMath(MathDomain):
+    """Loads MathJax only on pages that have formulas of their own.
+
+    Sphinx also loads it on a page when any page below that one in the contents has formulas.
+    """
+
+    def has_equations(self, docname=None):
+        return self.data["has_equations"].get(docname, False)
 
 
 class DataSetTable(SphinxDirective):
@@ -24,8 +34,8 @@ class DataSetTable(SphinxDirective):
 
         lines = ["| name | images | pixels | labels | paper |", "|---|---|---|---|---|"]
         lines += [
-            f"| [`{row['name']}`](#data-{row['name']}) | {count(row)} | {row['pixels']} | {row['labels']} "
-            f"| {papers(row)} |"
+            f"| [`{row['name']}`](#data-{row['name']}) | {count(row)} | {row['pixels']} "
+            f"| {row['labels']} | {papers(row)} |"
             for row in describe_datasets()
         ]
         return self.parse_text_to_nodes("\n".join(lines))
@@ -85,5 +95,6 @@ def section(row, about):
 def setup(app):
     app.add_directive("data-sets-table", DataSetTable)
     app.add_directive("data-sets", DataSets)
+    app.add_domain(PageMath, override=True)
     app.connect("config-inited", configure)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
