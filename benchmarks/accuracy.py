@@ -1,10 +1,11 @@
-"""What raises the accuracy of a linear classifier on the discriminator's features? One thing at a time, then two.
+"""What raises the accuracy of a linear classifier on the discriminator's features?
 
-    python benchmarks/accuracy.py ROOT [--epochs 10] [--longer 25] [--runs runs/accuracy] [--out RECORD]
+    python benchmarks/accuracy.py ROOT [--epochs 10] [--longer 25] [--runs FOLDER] [--out RECORD]
 
-ROOT is a folder of pictures with train/<class>/* and test/<class>/*; CIFAR-10 in the book's record. The networks are
-trained on the training pictures without their labels. Every row is written as soon as it is measured: the same
-command goes on where it was stopped, in the middle of a training as well.
+One thing is changed at a time, then two. ROOT is a folder of pictures with train/<class>/* and
+test/<class>/*; CIFAR-10 in the book's record. The networks are trained on the training pictures
+without their labels. Every row is written as soon as it is measured: the same command goes on where
+it was stopped, in the middle of a training as well.
 """
 
 import argparse
@@ -103,7 +104,7 @@ def questions(base, longer):
 
 
 def trained(config, train_images, runs):
-    """The discriminator after so many epochs; it goes on from a copy of a shorter run, so that both remain."""
+    """The discriminator after its epochs; a copy of a shorter run goes on, so that both remain."""
 
     def folder(epochs):
         names = [
@@ -146,7 +147,7 @@ def measure(config, how, train_images, test, runs):
 
 
 def scores(X, X_test, train_images, test, standardize=True):
-    """Two rows, for all labels and for a few: mean and spread over the draws, and what C was chosen on."""
+    """Two rows, for all labels and a few: mean and spread over the draws, and the path of C."""
     labels, truth, rows = train_images.labels.numpy(), test.labels.numpy(), []
     # Without standardisation a column's variance is not 1, and C is in its units.
     grid = C_GRID if standardize else [C / float(np.var(X[::50], dtype=np.float64)) for C in C_GRID]
@@ -157,13 +158,13 @@ def scores(X, X_test, train_images, test, standardize=True):
             svm = L2SVM(grid, standardize=standardize, random_state=draw).fit(
                 X[drawn], labels[drawn]
             )
-            answers = svm.predict(X_test)
+            predicted = svm.predict(X_test)
             tries.append(
                 {
-                    "accuracy": float((answers == truth).mean()),
+                    "accuracy": float((predicted == truth).mean()),
                     "C": svm.C_,
                     "path": svm.path_,
-                    "classes_predicted": len(np.unique(answers)),
+                    "classes_predicted": len(np.unique(predicted)),
                 }
             )
         accuracies = [attempt["accuracy"] for attempt in tries]
@@ -179,12 +180,13 @@ def scores(X, X_test, train_images, test, standardize=True):
     return rows
 
 
+def flat(pixels):
+    return pixels.flatten(1).numpy().astype(np.float32)
+
+
 def control(name, train_images, test):
     """The same from what needs no network: {mirror images averaged or not: rows}."""
-    if name == "pixels":
-        features = lambda pixels: pixels.flatten(1).numpy().astype(np.float32)
-    else:
-        features = KMeansFeatures(CENTROIDS).fit(train_images).transform
+    features = KMeansFeatures(CENTROIDS).fit(train_images).transform if name == "k-means" else flat
     plain = [features(images.images) for images in (train_images, test)]
     averaged = [
         (matrix + features(images.images.flip(3))) / 2
@@ -227,10 +229,8 @@ def main(arguments=None):
         for row in found:
             record["rows"].append({**key, **row})
             spread = f" ± {100 * row['spread']:.2f}" if row["spread"] is not None else ""
-            print(
-                f"{key['factor']} {key['value']}, {row['per_class']}: {100 * row['accuracy']:.2f}{spread}%",
-                flush=True,
-            )
+            what = f"{key['factor']} {key['value']}, {row['per_class']}"
+            print(f"{what}: {100 * row['accuracy']:.2f}{spread}%", flush=True)
         write_record(options.out, record)
 
     def lacking(key):

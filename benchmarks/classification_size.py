@@ -1,11 +1,12 @@
-"""The classifier that did not fit: L2-SVM on 50,000 images of 28,672 features, in minutes and gigabytes.
+"""The classifier that did not fit: L2-SVM on 50,000 images of 28,672 features.
 
     python benchmarks/classification_size.py ROOT RUN [--out results/classification-size.json]
 
-ROOT is a folder of pictures with train/<class>/* and test/<class>/*, RUN the folder of a discriminator of width 64 that
-was trained on 32-pixel pictures. Every part is a process of its own, so that its largest memory is its own: features
-and one C; features and a path of C; and scikit-learn's LinearSVC beside `L2SVM` on some of the images, which is where
-their objectives are compared. The last of these is half of CIFAR-10, about what LinearSVC can hold in 24 GB.
+ROOT is a folder of pictures with train/<class>/* and test/<class>/*, and RUN the folder of a
+discriminator of width 64 that was trained on 32-pixel pictures. Every part is a process of its own,
+so that its largest memory is its own: features and one C; features and a path of C; and
+scikit-learn's LinearSVC beside `L2SVM` on some of the images, where their objectives are compared.
+The last of these has half of CIFAR-10, about what LinearSVC can hold in 24 GB.
 """
 
 import argparse
@@ -31,8 +32,8 @@ from dcgan_lib import (
 from dcgan_lib.classification.methods import C_GRID
 
 RECIPE = "maps"
-ONE_C = C_GRID[1]
-PATH = C_GRID[:5]
+ONE_C = 3e-5
+PATH = tuple(C for C in C_GRID if 1e-5 <= C <= 1e-3)
 
 
 def matrices(root, run, folder):

@@ -1,216 +1,242 @@
-"""The methods of the classification tables: each a function from training rows, labels and test rows to answers."""
+"""The methods of the classification tables.
 
-from functools import cached_property
+Each is a function of training images, their labels, test images, a seed and a discriminator (which
+gives its shape to one of them). It returns the predicted labels of the test images, and the C that
+it used or None. Images are a `FeatureMatrix`, or uint8 pictures for the networks.
+"""
+
+import warnings
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
-from dcgan_lib.classification.svm import L2SVM
+from dcgan_lib.classification.matrix import float32_products
+from dcgan_lib.classification.svm import L2SVM, hold_out_fifth
 from dcgan_lib.data.pixels import to_float
 from dcgan_lib.models import Discriminator
 from dcgan_lib.utils.device import default_device, has_bf16
 from dcgan_lib.utils.random import rng
 
-C_GRID = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)  # for the linear SVM, on standardised features
+# Grids of C, on standardised features.
+C_GRID = (1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+RBF_GRID = (0.1, 1, 10, 100, 1000)
 RBF_LIMIT = 10_000  # training images: the kernel matrix grows with their square
-RBF_GRID = (1, 10, 100)
-BLOCK = 4_096  # rows in hand at a time
-WITH_LABELS = "discriminator, with labels"  # the method that takes its shape from a network
+CHUNK_ROWS = 4_096  # rows that are handed to scikit-learn at a time
+LABELLED_DISCRIMINATOR = "discriminator, with labels"  # takes its shape from a network
 
 
-class Rows:
-    """Rows of a matrix as they are asked for: each column minus its mean, over its deviation, on the training rows.
-
-    float32 (rows, columns). So a matrix larger than the memory stays in its file.
-    """
-
-    def __init__(self, matrix, training=None):
-        self.matrix, self.training = matrix, training
-
-    def __len__(self):
-        return len(self.matrix)
-
-    def __getitem__(self, rows):
-        return self.scaler.transform(np.array(self.matrix[rows], np.float32))
-
-    def blocks(self):
-        return (self[start : start + BLOCK] for start in range(0, len(self), BLOCK))
-
-    @cached_property
-    def scaler(self):
-        from sklearn.preprocessing import StandardScaler
-
-        if self.training:
-            return self.training.scaler
-        scaler = StandardScaler(copy=False)
-        for start in range(0, len(self), BLOCK):
-            scaler.partial_fit(np.array(self.matrix[start : start + BLOCK], np.float32))
-        return scaler
-
-
-def _majority(train, labels, test, seed):
+def _majority(train, labels, test, seed, network):
     """The most frequent class for every image: its accuracy is the base rate."""
-    return np.full(len(test), np.bincount(labels).argmax())
+    return np.full(test.shape[0], np.bincount(labels).argmax()), None
 
 
-def _knn(train, labels, test, seed):
-    """The vote of the 5 nearest training images (gomez, section 3.7, which does not say how many)."""
+def _knn(train, labels, test, seed, network):
+    """The vote of the 5 nearest training images (gomez, section 3.7, does not say how many)."""
     from sklearn.neighbors import KNeighborsClassifier
 
-    neighbours = KNeighborsClassifier(min(5, len(train)), algorithm="brute").fit(train[:], labels)
-    return np.concatenate([neighbours.predict(block) for block in test.blocks()])
+    train.standardise()
+    neighbours = KNeighborsClassifier(min(5, len(labels)), algorithm="brute")
+    neighbours.fit(train.rows().numpy(), labels)
+    return _predict(neighbours.predict, train, test), None
 
 
-def _linear_svm(train, labels, test, seed):
+def _predict(predict, train, test):
+    """Predictions for the test images, standardised as the training images are, chunk by chunk."""
+    test.standardise(train)
+    chunks = torch.arange(test.shape[0]).split(CHUNK_ROWS)
+    return np.concatenate([predict(test.rows(chunk.numpy()).numpy()) for chunk in chunks])
+
+
+def _linear_svm(train, labels, test, seed, network):
     """L2-SVM with C chosen on a fifth of the training images, held out."""
-    device = "cuda" if default_device() == "cuda" else None
-    svm = L2SVM(C_GRID, standardize=True, random_state=seed, device=device)
-    return svm.fit(train.matrix, labels).predict(test.matrix)
+    svm = L2SVM(C_GRID, standardize=True, random_state=seed).fit(train.X, labels)
+    _warn_at_an_end(svm.C_, C_GRID)
+    return svm.predict(test.X), svm.C_
 
 
-def _rbf_kernel(A, B, gamma):
-    """exp(-gamma |a - b|^2) for all pairs of rows; the product in float32, where scikit-learn's takes float64."""
-    A, B = torch.from_numpy(A), torch.from_numpy(B)
-    distance = A.square().sum(1)[:, None] + B.square().sum(1) - 2 * A @ B.T
-    return torch.exp(-gamma * distance.clamp_(min=0)).double().numpy()
+def _warn_at_an_end(C, grid):
+    if len(grid) > 1 and C in (grid[0], grid[-1]):
+        warnings.warn(
+            f"the chosen C = {C:g} is an end of its grid, {grid[0]:g} to {grid[-1]:g}; "
+            "a better one may lie beyond it",
+            stacklevel=2,
+        )
 
 
-def _rbf_svm(train, labels, test, seed):
-    """RBF kernel with C = 1e-4, as gomez, section 3.6, gives it; gamma is scikit-learn's "scale"."""
-    return _rbf(train, labels, test, lambda kernel: 1e-4)
+def rbf_kernel(A: Tensor, B: Tensor, gamma: float) -> np.ndarray:
+    """The kernel exp(-gamma |a - b|^2) of all pairs of rows, with products in float32.
+
+    scikit-learn's function of this name computes in float64, which takes several times as long.
+
+    Parameters
+    ----------
+    A, B : Tensor of shape (n, features) and (m, features)
+        float32, on one device.
+    gamma : float
+
+    Returns
+    -------
+    ndarray of shape (n, m)
+        float64, as scikit-learn's SVC wants it.
+
+    Examples
+    --------
+    >>> rbf_kernel(torch.zeros(1, 2), torch.tensor([[0.0, 0.0], [0.0, 1.0]]), gamma=1.0).round(3)
+    array([[1.   , 0.368]])
+    """
+    with float32_products():
+        distance = A.square().sum(1)[:, None] + B.square().sum(1) - 2 * A @ B.T
+    return torch.exp(-gamma * distance.clamp_(min=0)).cpu().double().numpy()
 
 
-def _rbf_svm_tuned(train, labels, test, seed):
-    """The same with C chosen on a fifth of the training images, held out."""
+def _rbf_svm(train, labels, test, seed, network, grid=RBF_GRID):
+    """RBF kernel with C chosen on a fifth of the training images, held out.
+
+    gamma is scikit-learn's "scale".
+    """
     from sklearn.svm import SVC
 
-    order = torch.randperm(len(train), generator=rng(seed, "held-out images")).numpy()
-    held_out, rest = np.split(order, [max(1, len(order) // 5)])
-
-    def choose(kernel):
-        if len(np.unique(labels[rest])) < 2:
-            return RBF_GRID[0]
-        ours, theirs = kernel[np.ix_(rest, rest)], kernel[np.ix_(held_out, rest)]
-        tried = [SVC(C=C, kernel="precomputed").fit(ours, labels[rest]) for C in RBF_GRID]
-        return max(zip(tried, RBF_GRID), key=lambda pair: pair[0].score(theirs, labels[held_out]))[
-            1
-        ]
-
-    return _rbf(train, labels, test, choose)
-
-
-def _rbf(train, labels, test, choose):
-    """Answers of an RBF SVM whose C `choose` finds, given the kernel matrix of the training images."""
-    from sklearn.svm import SVC
-
-    if len(train) > RBF_LIMIT:
+    if len(labels) > RBF_LIMIT:
         raise NotRun(
-            f"not run: its kernel matrix for {len(train):,} training images does not fit; "
+            f"not run: its kernel matrix for {len(labels):,} training images does not fit; "
             f"a number a class that gives at most {RBF_LIMIT:,} runs it"
         )
-    rows = train[:]
-    gamma = 1 / (rows.shape[1] * rows.var())
-    kernel = _rbf_kernel(rows, rows, gamma)
-    svm = SVC(C=choose(kernel), kernel="precomputed").fit(kernel, labels)
-    return np.concatenate([svm.predict(_rbf_kernel(block, rows, gamma)) for block in test.blocks()])
+    train.standardise()
+    rows = train.rows().to(default_device())
+    gamma = 1 / (rows.shape[1] * (rows.var(correction=0).item() or 1))  # 0: all are constant
+    kernel = rbf_kernel(rows, rows, gamma)
+    held_out, rest = hold_out_fifth(len(labels), seed)
+    fitted_to, tried_on = kernel[np.ix_(rest, rest)], kernel[np.ix_(held_out, rest)]
+
+    def accuracy(C):
+        svm = SVC(C=C, kernel="precomputed").fit(fitted_to, labels[rest])
+        return svm.score(tried_on, labels[held_out])
+
+    possible = len(grid) > 1 and len(np.unique(labels[rest])) > 1
+    C = max(grid, key=accuracy) if possible else grid[0]
+    svm = SVC(C=C, kernel="precomputed").fit(kernel, labels)
+    _warn_at_an_end(C, grid)
+
+    def predict(chunk):
+        return svm.predict(rbf_kernel(torch.from_numpy(chunk).to(rows.device), rows, gamma))
+
+    return _predict(predict, train, test), C
 
 
-def _sgd(train, labels, test, seed, passes=5):
-    """Squared hinge fitted in batches (singh, section 4), so that no more than a block is in hand at a time."""
+def _rbf_svm_of_gomez(*given):
+    """The same with C = 1e-4, as gomez, section 3.6, gives it."""
+    return _rbf_svm(*given, grid=(1e-4,))
+
+
+def _sgd(train, labels, test, seed, network, passes=5):
+    """Squared hinge fitted in batches (singh, section 4): one chunk is in memory at a time."""
     from sklearn.linear_model import SGDClassifier
 
-    # The loss is quadratic, so steps beyond 1/|x|^2 diverge; a standardised row has |x|^2 near its length.
+    train.standardise()
+    # The loss is quadratic, so steps beyond 1/|x|^2 diverge; a standardised row has |x|^2 near its
+    # length.
     sgd = SGDClassifier(
         "squared_hinge",
         alpha=1e-4,
         learning_rate="constant",
-        eta0=0.05 / train.matrix.shape[1],
+        eta0=0.05 / train.shape[1],
         average=True,
         n_jobs=-1,
         random_state=seed,
     )
     classes = np.unique(labels)
     for number in range(passes):
-        order = torch.randperm(len(train), generator=rng(seed, f"pass {number}")).numpy()
-        for start in range(0, len(order), BLOCK):
-            rows = np.sort(order[start : start + BLOCK])
-            sgd.partial_fit(train[rows], labels[rows], classes)
-    return np.concatenate([sgd.predict(block) for block in test.blocks()])
+        order = torch.randperm(len(labels), generator=rng(seed, f"pass {number}"))
+        for chunk in order.split(CHUNK_ROWS):
+            positions = np.sort(chunk.numpy())
+            sgd.partial_fit(train.rows(positions).numpy(), labels[positions], classes)
+    return _predict(sgd.predict, train, test), None
 
 
-def _cnn(train, labels, test, seed, like):
-    """A small convolutional network trained with labels on the pixels (gomez, Table 2, gives no architecture)."""
-    from torch import nn
+def _small_cnn(train, labels, test, seed, network):
+    """A small convolutional network trained with labels on the pixels.
 
-    def build():
-        layers = []
-        for before, after in ((train.shape[1], 16), (16, 32), (32, 64)):
-            layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
-        return [*layers, nn.AdaptiveMaxPool2d(4)], 64
-
-    return _learn(build, train, labels, test, seed)
-
-
-def _labelled(train, labels, test, seed, like):
-    """The discriminator's own blocks, trained with labels from the start: what the architecture can do."""
-    network = Discriminator(like.image_size, like.channels, like.width, like.kernel_size, seed=seed)
-    return _learn(lambda: (network.blocks, network.head.in_channels), train, labels, test, seed)
-
-
-def _learn(build, train, labels, test, seed, batch_size=128):
-    """Answers of layers that end in maps of 4x4, and a linear layer, trained by cross entropy with Adam.
-
-    `build` makes the layers and says how many maps they end in.
+    The architecture is ours: gomez, Table 2, gives none.
     """
-    from torch import nn
+    layers = []
+    for before, after in ((train.shape[1], 16), (16, 32), (32, 64)):
+        convolution = nn.utils.skip_init(nn.Conv2d, before, after, 3, padding=1)
+        layers += [convolution, nn.ReLU(), nn.MaxPool2d(2)]
+    _initialise(layers, rng(seed, "small CNN weights"))
+    return _train_with_labels([*layers, nn.AdaptiveMaxPool2d(4)], 64, train, labels, test, seed)
 
-    device, bf16 = default_device(), has_bf16(default_device())
-    with torch.random.fork_rng(
-        devices=[]
-    ):  # PyTorch's own initialisation draws from the global generator
-        torch.manual_seed(seed)
-        layers, maps = build()
-        network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(16 * maps, int(labels.max()) + 1))
+
+def _labelled_discriminator(train, labels, test, seed, network):
+    """The blocks of a discriminator, trained with labels from the start.
+
+    This is what the architecture can do.
+    """
+    shape = network.image_size, network.channels, network.width, network.kernel_size
+    new = Discriminator(*shape, seed=seed)
+    return _train_with_labels(new.blocks, new.head.in_channels, train, labels, test, seed)
+
+
+@torch.no_grad()
+def _initialise(layers, stream):
+    """PyTorch's own initialisation of convolutions and linear layers, from a stream of our own."""
+    for layer in layers:
+        for parameter in layer.parameters():
+            bound = layer.weight[0].numel() ** -0.5
+            parameter.uniform_(-bound, bound, generator=stream)
+
+
+def _train_with_labels(layers, maps, train, labels, test, seed, batch_size=128, least_steps=300):
+    """Train layers that end in maps of 4x4, and a linear layer, by cross entropy with Adam."""
+    device = torch.device(default_device())
+    linear = nn.utils.skip_init(nn.Linear, 16 * maps, int(labels.max()) + 1)
+    _initialise([linear], rng(seed, "linear layer weights"))
+    network = nn.Sequential(*layers, nn.Flatten(), linear)
     network.to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
-    target = torch.from_numpy(labels).to(device)
-    passes = max(10, 300 * batch_size // len(train))  # at least 300 steps, however few the images
-    for number in range(passes):
+    target = torch.from_numpy(labels)
+    # BatchNorm cannot learn from one image, so a last batch of 1 is left out.
+    steps = len(train) // batch_size + (len(train) % batch_size > 1)
+    for number in range(max(10, -(-least_steps // steps))):
         order = torch.randperm(len(train), generator=rng(seed, f"pass {number}"))
-        for rows in order.split(batch_size):
-            if len(rows) == 1:  # BatchNorm cannot learn from one image
-                continue
-            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bf16):
+        for rows in order.split(batch_size)[:steps]:
+            with torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device)):
                 logits = network(to_float(train[rows].to(device)))
-            loss = nn.functional.cross_entropy(logits.float(), target[rows.to(device)])
+            loss = nn.functional.cross_entropy(logits.float(), target[rows].to(device))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
     network.eval()
     with torch.no_grad():
-        return torch.cat(
-            [network(to_float(x.to(device))).argmax(1).cpu() for x in test.split(BLOCK)]
-        ).numpy()
+        batches = test.split(batch_size)
+        found = [network(to_float(batch.to(device))).argmax(1).cpu() for batch in batches]
+    return torch.cat(found).numpy(), None
 
 
 class NotRun(Exception):
     """A method that cannot do this size; the message says what it could do."""
 
 
-# name -> (function, what it works on). "images" are pictures, "pixels" their flattened pixels, "features" as well the
-# columns of every feature matrix.
+# name -> (function, what it works on). "images" are pictures; "pixels" are their pixels as a
+# matrix; "features" are this matrix and every feature matrix as well.
 METHODS = {
     "majority class": (_majority, "pixels"),
     "KNN": (_knn, "pixels"),
     "linear L2-SVM": (_linear_svm, "features"),
-    "RBF SVM, C = 1e-4": (_rbf_svm, "features"),
-    "RBF SVM, C chosen": (_rbf_svm_tuned, "features"),
+    "RBF SVM, C = 1e-4": (_rbf_svm_of_gomez, "features"),
+    "RBF SVM, C chosen": (_rbf_svm, "features"),
     "SGD, squared hinge": (_sgd, "features"),
-    "small CNN": (_cnn, "images"),
-    WITH_LABELS: (_labelled, "images"),
+    "small CNN": (_small_cnn, "images"),
+    LABELLED_DISCRIMINATOR: (_labelled_discriminator, "images"),
 }
 
 
-def available_methods():
-    """Names of the methods."""
+def available_methods() -> list[str]:
+    """Names of the methods that `classification_table` knows.
+
+    Examples
+    --------
+    >>> available_methods()[:3]
+    ['majority class', 'KNN', 'linear L2-SVM']
+    """
     return list(METHODS)

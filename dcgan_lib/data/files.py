@@ -174,11 +174,6 @@ def labelled(paths, label_of, reason):
     return [path for path, _ in known], [label for _, label in known], others
 
 
-def words_of(path: Path) -> list[list[str]]:
-    """The lines of a list, each as a list of its words; empty lines are left out."""
-    return [line.split() for line in path.read_text().splitlines() if line.strip()]
-
-
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Say which file it was when a list, an annotation or a batch is not what it should be."""
@@ -191,3 +186,10 @@ def reading(path: Path) -> Iterator[None]:
             f"{path} is damaged, or not the file of that name ({type(error).__name__}: {error}). "
             "Put the original in its place."
         ) from error
+
+
+def read_list(path: Path, parse: Callable) -> list:
+    """`parse(*words)` of every line of a list; empty lines and comments after # are left out."""
+    with reading(path):
+        rows = [line.partition("#")[0].split() for line in path.read_text().splitlines()]
+        return [parse(*words) for words in rows if words]

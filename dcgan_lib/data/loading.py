@@ -101,7 +101,7 @@ def load_images(
     takes no memory until they are used. If a file has changed, or for other arguments, a new cache
     is made. The caches are in `~/.cache/dcgan_lib`, in `$XDG_CACHE_HOME/dcgan_lib`, or in the
     folder that the environment variable DCGAN_LIB_HOME names. `cache_size` and `clear_cache` in
-    `dcgan_lib.data.cache` say how much room they take, and delete them.
+    `dcgan_lib.data` say how much room they take, and delete them.
 
     Images are scaled with antialiasing; an image of the right size is kept bit for bit. A file that
     cannot be read is skipped and listed in `.skipped`.

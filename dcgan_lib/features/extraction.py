@@ -1,78 +1,97 @@
 """A trained discriminator as a feature extractor (Radford et al. 2015, section 5.1).
 
-A recipe says which blocks of the discriminator are kept and how their maps are made smaller. The kept maps are
-flattened and put side by side: one row of numbers an image.
+A recipe says which blocks of the discriminator are kept, and how their maps are made smaller. The
+kept maps are flattened and put side by side: one row of numbers for each image.
 """
 
 import os
 import shutil
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from copy import deepcopy
 from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
+from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d, max_pool2d, pad
 from tqdm import tqdm
 
+from dcgan_lib.data.image_set import ImageSet
 from dcgan_lib.data.pixels import to_float
 from dcgan_lib.models import Discriminator
+from dcgan_lib.utils.device import default_device
 
-# name -> function from the list of the blocks' outputs, each (N, maps, height, width), to the list of kept maps
+# name -> function from the list of the blocks' outputs, each (N, maps, height, width), to the list
+# of kept maps
 RECIPES = {
     # gomez, procedure 1: every block, pooled to a grid of 4x4, as in Radford et al.
     "grid": lambda maps: [adaptive_max_pool2d(m, 4) for m in maps],
     # gomez, procedure 2: the last block as it is.
     "last": lambda maps: maps[-1:],
-    # singh, section 4: max-pooling of kernel 4 and stride 2. The paper's 28,672 numbers come out at 64 pixels, with
-    # a padding of 1 and the first three blocks.
+    # singh, section 4: max-pooling of kernel 4 and stride 2. The paper's 28,672 numbers come out at
+    # 64 pixels, with a padding of 1 and the first three blocks.
     "maxpool": lambda maps: [max_pool2d(m, 4, stride=2, padding=1) for m in maps[:3]],
     # The other way to 28,672: the three blocks of a 32-pixel discriminator, not pooled at all.
     "maps": lambda maps: maps,
-    # Ours: windows that overlap, as in singh, where maps are large, and the last block whole, as in procedure 2.
+    # Ours: windows that overlap, as in singh, where maps are large, and the last block whole, as in
+    # procedure 2.
     "overlap": lambda maps: [*(max_pool2d(m, 4, stride=2) for m in maps[:-1]), maps[-1]],
-    # The program of Radford et al. for SVHN: 7,168 numbers, of a 32-pixel discriminator whose BatchNorm has been
-    # re-estimated on real images (`recalibrate_batchnorm`).
-    "radford-svhn": lambda maps: pooled_to_4(maps, 3),
-    # Radford et al., section 5.1, on CIFAR-10: 28,672 numbers, of the six 3x3 convolutions of width 128.
-    "radford-cifar10": lambda maps: pooled_to_4(maps, 6),
+    # The program of Radford et al. for SVHN: 7,168 numbers, of a 32-pixel discriminator whose
+    # BatchNorm has been re-estimated on real images (`recalibrate_batchnorm`).
+    "radford-svhn": lambda maps: [adaptive_max_pool2d(m, 4) for m in maps],
+    # Radford et al., section 5.1, on CIFAR-10: 28,672 numbers, of six 3x3 convolutions of width
+    # 128.
+    "radford-cifar10": lambda maps: [adaptive_max_pool2d(m, 4) for m in maps],
 }
+# The blocks of the 32-pixel discriminators in the original programs, which these recipes are for.
+ORIGINAL_BLOCKS = {"radford-svhn": 3, "radford-cifar10": 6}
 
 
-class WrongBlocks(ValueError):
-    """A recipe for another network."""
+def available_recipes(discriminator: Discriminator | None = None) -> list[str]:
+    """Names of the recipes.
+
+    Parameters
+    ----------
+    discriminator : Discriminator, default None
+        Give only the recipes that fit its blocks; None for all.
+
+    Examples
+    --------
+    >>> available_recipes(Discriminator(image_size=64))
+    ['grid', 'last', 'maxpool', 'maps', 'overlap']
+    """
+    return [name for name in RECIPES if discriminator is None or _fits(name, discriminator)]
 
 
-def pooled_to_4(maps, blocks):
-    """Every map max-pooled to 4x4, of the network that the original program had: 32 pixels, so many blocks."""
-    if len(maps) != blocks or maps[-1].shape[-1] != 4:
-        raise WrongBlocks(
-            f"this recipe is of a 32-pixel discriminator with {blocks} blocks (kernel_size="
-            f"{'4 or 5' if blocks == 3 else 3}); this one has {len(maps)}; take the recipe 'grid'"
-        )
-    return [max_pool2d(m, m.shape[-1] // 4) for m in maps]
+def _fits(recipe, discriminator):
+    blocks = ORIGINAL_BLOCKS.get(recipe, len(discriminator.blocks))
+    side = 32 if recipe in ORIGINAL_BLOCKS else discriminator.image_size
+    return (len(discriminator.blocks), discriminator.image_size) == (blocks, side)
 
 
-def available_recipes(discriminator=None):
-    """Names of the recipes: all, or those that a discriminator has the blocks for."""
-    if discriminator is None:
-        return list(RECIPES)
-    fits = []
-    for name in RECIPES:
-        with suppress(WrongBlocks):
-            feature_size(discriminator, name)
-            fits.append(name)
-    return fits
+def block_maps(discriminator: Discriminator, images: Tensor) -> list[Tensor]:
+    """The output of every block of a discriminator, in order.
 
+    Parameters
+    ----------
+    discriminator : Discriminator
+        Is used as it is; call `eval()` first, or BatchNorm mixes the images of the batch.
+    images : Tensor of shape (N, C, H, W)
+        In [-1, 1], on the discriminator's device.
 
-def _recipe(name):
-    if not isinstance(name, str) or name not in RECIPES:
-        raise ValueError(f"recipe is {name!r}; the known ones are {', '.join(RECIPES)}")
-    return RECIPES[name]
+    Returns
+    -------
+    list of Tensor of shape (N, maps, height, width)
 
-
-def block_maps(discriminator, images):
-    """The output of every block, in order: list of (N, maps, height, width). `images` are in [-1, 1]."""
+    Examples
+    --------
+    >>> network = Discriminator(image_size=32, channels=1).eval()
+    >>> [tuple(maps.shape) for maps in block_maps(network, torch.zeros(1, 1, 32, 32))]
+    [(1, 64, 16, 16), (1, 128, 8, 8), (1, 256, 4, 4)]
+    """
     maps, x = [], images
     for block in discriminator.blocks:
         x = block(x)
@@ -81,87 +100,175 @@ def block_maps(discriminator, images):
 
 
 def _features(discriminator, recipe, images):
-    kept = _recipe(recipe)(block_maps(discriminator, images))
-    return torch.cat([m.flatten(1) for m in kept], dim=1)
+    kept = RECIPES[recipe](block_maps(discriminator, images))
+    return torch.cat([maps.flatten(1) for maps in kept], dim=1)
+
+
+def _copy(discriminator, device):
+    """A float32 copy on a device, in evaluation mode: nothing can happen to the original."""
+    return deepcopy(discriminator).to(device, torch.float32).eval()
 
 
 @torch.no_grad()
-def feature_size(discriminator, recipe):
-    """How many numbers an image the recipe gives, without computing any of them.
-
-    Examples
-    --------
-    >>> from dcgan_lib import Discriminator
-    >>> {recipe: feature_size(Discriminator(image_size=64), recipe) for recipe in ("grid", "last", "maxpool")}
-    {'grid': 15360, 'last': 8192, 'maxpool': 28672}
-    >>> feature_size(Discriminator(image_size=32), "maps")
-    28672
-    """
-    with torch.device("meta"):  # shapes without numbers
-        like = type(discriminator)(
-            discriminator.image_size,
-            discriminator.channels,
-            discriminator.width,
-            discriminator.kernel_size,
-        )
-        images = torch.empty(
-            1, discriminator.channels, discriminator.image_size, discriminator.image_size
-        )
-        return _features(like.eval(), recipe, images).shape[1]
-
-
-@torch.no_grad()
-def extract_features(
-    discriminator,
-    images,
-    recipe,
-    *,
-    mirror=False,
-    shift=0,
-    file=None,
-    dtype="float32",
-    batch_size=256,
-    progress=True,
-):
-    """Feature matrix of a set of images.
-
-    BatchNorm is in evaluation mode, so that a row depends on its own image alone.
+def feature_size(discriminator: Discriminator, recipe: str) -> int:
+    """How many numbers a recipe gives for an image, without computing any of them.
 
     Parameters
     ----------
     discriminator : Discriminator
-        Its mode is restored afterwards.
+    recipe : str
+        One of `available_recipes()`.
+
+    Raises
+    ------
+    ValueError
+        The recipe is unknown, or is for a network with other blocks.
+
+    Examples
+    --------
+    >>> network = Discriminator(image_size=64)
+    >>> {recipe: feature_size(network, recipe) for recipe in ("grid", "last", "maxpool")}
+    {'grid': 15360, 'last': 8192, 'maxpool': 28672}
+    """
+    if not isinstance(recipe, str) or recipe not in RECIPES:
+        raise ValueError(f"recipe is {recipe!r}; the known ones are {', '.join(RECIPES)}")
+    if not _fits(recipe, discriminator):
+        raise ValueError(
+            f"the recipe {recipe!r} is for a 32-pixel discriminator with {ORIGINAL_BLOCKS[recipe]} "
+            f"blocks (3: kernel_size=4 or 5; 6: kernel_size=3); this one has "
+            f"{len(discriminator.blocks)}, and {discriminator.image_size} pixels; "
+            "take the recipe 'grid'"
+        )
+    side = discriminator.image_size
+    image = torch.empty(
+        1, discriminator.channels, side, side, device="meta"
+    )  # shapes without numbers
+    return _features(_copy(discriminator, "meta"), recipe, image).shape[1]
+
+
+@torch.no_grad()
+def extract_features(
+    discriminator: Discriminator,
+    images: ImageSet | Tensor,
+    recipe: str,
+    *,
+    mirror: bool = False,
+    shift: int = 0,
+    file: str | Path | None = None,
+    dtype: str = "float32",
+    batch_size: int = 256,
+    device: str | None = None,
+    progress: bool = True,
+) -> np.ndarray:
+    """Feature matrix of a set of images.
+
+    BatchNorm is in evaluation mode, so that a row depends on its own image alone. All numbers are
+    computed in float32, whatever the discriminator's own format is.
+
+    Parameters
+    ----------
+    discriminator : Discriminator
+        A copy of it computes: its mode, device and hooks stay as they are.
     images : ImageSet, or uint8 Tensor of shape (N, C, H, W)
     recipe : str
         One of `available_recipes()`.
-    mirror : bool
-        Give the mean of an image's features and of its mirror image's: a classifier then answers the same for both.
-    shift : int
-        Give the mean over nine places of the image as well: where it is, and moved by so many pixels to the left or
-        the right, up or down, or both. What enters at an edge is the reflection of what is there. 0: where it is.
-    file : path, optional
-        Write the matrix to this .npy file as it is made, and return it mapped from there: for matrices larger than
-        the memory. What was there before is replaced when all is written.
-    dtype : {"float32", "float16"}
+    mirror : bool, default False
+        Give the mean of the features of an image and of its mirror image; a classifier then answers
+        the same for both.
+    shift : int, default 0
+        Give the mean over nine places of the image: where it is, and moved by so many pixels to the
+        left or the right, up or down, or both. What enters at an edge is the reflection of what is
+        there. 0: where it is.
+    file : path, default None
+        Write the matrix to this .npy file as it is made, and return it mapped from there: for
+        matrices larger than the memory. What was there before is replaced once all is written. A
+        second process that writes the same file waits until the first is done; the empty lock file
+        beside it, `.<name>.lock`, may be deleted at any other time.
+    dtype : {"float32", "float16"}, default "float32"
         Number format of the matrix; float16 takes half of the room and rounds to three digits.
-    batch_size : int
+    batch_size : int, default 256
         Images computed at a time; it does not change the result beyond rounding.
-    progress : bool
+    device : str, default None
+        Where to compute; None for `default_device()`, the fastest.
+    progress : bool, default True
+        Show a progress bar.
 
     Returns
     -------
     ndarray of shape (N, D)
-        With D as `feature_size` says. Where it is mapped, changes made to it are not written to the file.
+        With D as `feature_size` says. Where it is mapped, changes made to it are not written to the
+        file.
 
     Raises
     ------
     ValueError, TypeError
-        Images of another shape or type than the discriminator's, an unknown recipe or dtype, or features that are
-        no numbers.
+        Images of another shape or type than the discriminator's, an unknown recipe or dtype, a
+        recipe that does not fit the discriminator, or features that are no numbers or too large for
+        float16.
     MemoryError, OSError
         The matrix does not fit into the memory, or onto the disk.
+
+    Examples
+    --------
+    >>> from dcgan_lib import load_images
+    >>> images = load_images("digits").subset(range(5))
+    >>> extract_features(Discriminator(image_size=32, channels=1), images, "grid").shape
+    (5, 7168)
     """
     pixels = _check(discriminator, images, batch_size)
+    if not isinstance(shift, Integral) or not 0 <= shift < discriminator.image_size:
+        raise ValueError(
+            f"shift is {shift!r}; it must be a whole number of pixels, "
+            f"0 to {discriminator.image_size - 1}"
+        )
+    if dtype not in ("float32", "float16"):
+        raise ValueError(f"dtype is {dtype!r}; choose 'float32' or 'float16'")
+    shape = len(pixels), feature_size(discriminator, recipe)
+    network = _copy(discriminator, device or default_device())
+    room = _on_disk(Path(file), shape, dtype) if file else nullcontext(_in_memory(shape, dtype))
+    with (
+        room as matrix,
+        tqdm(
+            total=len(pixels),
+            desc=f"features ({recipe})",
+            unit="image",
+            disable=not progress,
+            delay=1,
+        ) as bar,
+    ):
+        for start in range(0, len(pixels), batch_size):
+            rows = _mean_features(
+                network, recipe, pixels[start : start + batch_size], mirror, shift
+            )
+            largest = rows.abs().max().item()
+            if not np.isfinite(largest):
+                raise ValueError(
+                    "the features are no numbers: the discriminator's weights are broken, or "
+                    "BatchNorm's statistics are; was its training stopped by NaN?"
+                )
+            if largest > float(np.finfo(dtype).max):
+                raise ValueError(
+                    f"features of up to {largest:,.0f} do not fit into float16, which ends at "
+                    "65,504; choose dtype='float32'"
+                )
+            matrix[start : start + batch_size] = rows.cpu().numpy()
+            bar.update(len(rows))
+    return np.load(file, mmap_mode="c") if file else matrix
+
+
+def _check(discriminator, images, batch_size):
+    """The pixels of images that a discriminator is asked about."""
+    if not isinstance(discriminator, Discriminator):
+        raise TypeError(
+            f"the first argument is of type {type(discriminator).__name__}; "
+            "it must be a Discriminator"
+        )
+    pixels = getattr(images, "images", images)
+    if not isinstance(pixels, Tensor):
+        raise TypeError(
+            f"images are of type {type(pixels).__name__}; give an ImageSet, "
+            "or a Tensor of its pixels"
+        )
     expected = (discriminator.channels, discriminator.image_size, discriminator.image_size)
     if tuple(pixels.shape[1:]) != expected:
         raise ValueError(
@@ -170,34 +277,6 @@ def extract_features(
         )
     if pixels.dtype != torch.uint8:
         raise TypeError(f"images are {pixels.dtype}; give the uint8 pixels, they are scaled here")
-    if not isinstance(shift, Integral) or not 0 <= shift < discriminator.image_size:
-        raise ValueError(
-            f"shift is {shift!r}; it must be a whole number of pixels, 0 to {discriminator.image_size - 1}"
-        )
-    if dtype not in ("float32", "float16"):
-        raise ValueError(f"dtype is {dtype!r}; choose 'float32' or 'float16'")
-    shape = len(pixels), feature_size(discriminator, recipe)
-    room = (
-        nullcontext(_in_memory(shape, dtype))
-        if file is None
-        else _on_disk(Path(file), shape, dtype)
-    )
-    with room as matrix:
-        _fill(matrix, discriminator, pixels, recipe, mirror, shift, batch_size, progress)
-    return matrix if file is None else np.load(file, mmap_mode="c")
-
-
-def _check(discriminator, images, batch_size):
-    """The pixels of images that a discriminator is asked about."""
-    if not isinstance(discriminator, Discriminator):
-        raise TypeError(
-            f"the first argument is of type {type(discriminator).__name__}; it must be a Discriminator"
-        )
-    pixels = getattr(images, "images", images)
-    if not isinstance(pixels, torch.Tensor):
-        raise TypeError(
-            f"images are of type {type(pixels).__name__}; give an ImageSet, or a Tensor of its pixels"
-        )
     if not isinstance(batch_size, Integral) or batch_size < 1:
         raise ValueError(f"batch_size is {batch_size!r}; it must be a whole number of at least 1")
     return pixels
@@ -209,13 +288,13 @@ def _in_memory(shape, dtype):
     except MemoryError as error:
         need = np.prod(shape) * np.dtype(dtype).itemsize / 2**30
         raise MemoryError(
-            f"{shape[0]:,} images of {shape[1]:,} features need {need:.1f} GiB of memory; give file=... "
-            "to keep them on the disk, or use a recipe with fewer features"
+            f"{shape[0]:,} images of {shape[1]:,} features need {need:.1f} GiB of memory; "
+            "give file=... to keep them on the disk, or use a recipe with fewer features"
         ) from error
 
 
 @contextmanager
-def _on_disk(path, shape, dtype):
+def _on_disk(path, shape, dtype) -> Iterator[np.memmap]:
     """A matrix mapped from a new file, which takes its place when it is whole."""
     if path.is_dir():
         raise IsADirectoryError(
@@ -223,97 +302,89 @@ def _on_disk(path, shape, dtype):
         )
     need, part = (
         int(np.prod(shape)) * np.dtype(dtype).itemsize,
-        path.with_name(f".{path.name}.{os.getpid()}.part"),
+        path.with_name(f".{path.name}.part"),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(path.parent).free
-    if need > free:  # a mapped file that outgrows the disk kills the process
-        raise OSError(
-            f"{path} cannot be written: {shape[0]:,} images of {shape[1]:,} features take {need:,} bytes, and "
-            f"{free:,} are free there; make room, or choose float16 or a recipe with fewer features"
-        )
-    try:
-        matrix = np.lib.format.open_memmap(part, mode="w+", dtype=dtype, shape=shape)
-        yield matrix
-        matrix.flush()
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        try:
+            part.unlink(missing_ok=True)  # of a process that was killed
+            free = shutil.disk_usage(path.parent).free
+            if need > free:  # a mapped file that outgrows the disk kills the process
+                raise OSError(
+                    f"{path} cannot be written: {shape[0]:,} images of {shape[1]:,} features take "
+                    f"{need:,} bytes, and {free:,} are free there; make room, or choose float16 or "
+                    "a recipe with fewer features"
+                )
+            matrix = np.lib.format.open_memmap(part, mode="w+", dtype=dtype, shape=shape)
+            yield matrix
+            matrix.flush()
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
 
 
-def _views(images, mirror, shift):
-    """The images that a row of features is the mean over."""
+def _mean_features(network, recipe, pixels, mirror, shift):
+    """The features of a batch, means over the mirror images and places that were asked for."""
+    device = next(network.parameters()).device
+    images = to_float(pixels.to(device))
     side, moves = images.shape[-1], (0,)
     if shift:
         images, moves = pad(images, [shift] * 4, mode="reflect"), (0, shift, 2 * shift)
-    for down in moves:
-        for right in moves:
-            view = images[:, :, down : down + side, right : right + side]
-            yield view
-            if mirror:
-                yield view.flip(3)
-
-
-def _fill(matrix, discriminator, pixels, recipe, mirror, shift, batch_size, progress):
-    device, was_training = next(discriminator.parameters()).device, discriminator.training
-    discriminator.eval()
-    try:
-        bar = tqdm(
-            total=len(pixels),
-            desc=f"features ({recipe})",
-            unit="image",
-            disable=not progress,
-            delay=1,
-        )
-        with bar:
-            for start in range(0, len(pixels), batch_size):
-                batch = to_float(pixels[start : start + batch_size].to(device))
-                total = 0
-                for count, view in enumerate(_views(batch, mirror, shift), 1):
-                    total = total + _features(
-                        discriminator, recipe, view.contiguous(memory_format=torch.channels_last)
-                    )
-                rows = total / count
-                if not rows.sum().isfinite() and not rows.isfinite().all():
-                    raise ValueError(
-                        "the features are no numbers: the discriminator's weights are broken, or BatchNorm's "
-                        "statistics are; was its training stopped by NaN?"
-                    )
-                matrix[start : start + batch_size] = rows.cpu().numpy()
-                bar.update(len(batch))
-    finally:
-        discriminator.train(was_training)
+    views = [images[:, :, y : y + side, x : x + side] for y in moves for x in moves]
+    if mirror:
+        views += [view.flip(3) for view in views]
+    return sum(
+        _features(network, recipe, view.contiguous(memory_format=torch.channels_last))
+        for view in views
+    ) / len(views)
 
 
 @torch.no_grad()
-def recalibrate_batchnorm(discriminator, images, *, batch_size=256):
+def recalibrate_batchnorm(
+    discriminator: Discriminator, images: ImageSet | Tensor, *, batch_size: int = 256
+) -> None:
     """Replace BatchNorm's running statistics by averages over real images, in place.
 
-    In training they are running averages over real and generated batches alike; the program of Radford et al.
-    estimates them anew on real images before it extracts features.
+    In training they are running averages over real and generated batches alike; the program of
+    Radford et al. estimates them anew on real images before it extracts features.
 
     Parameters
     ----------
     discriminator : Discriminator
-        Its weights and its mode stay as they are.
+        Its weights and its mode stay as they are, and after an error its statistics as well.
     images : ImageSet, or uint8 Tensor of shape (N, C, H, W)
-    batch_size : int
-        Statistics are of whole batches of this size, or of all images where there are fewer; the mean of them counts.
+    batch_size : int, default 256
+        Statistics are of whole batches of this size, or of all images where there are fewer; the
+        mean of them counts.
+
+    Raises
+    ------
+    ValueError, TypeError
+        There are no images, they have another shape or type than the discriminator's, or its
+        weights give statistics that are no numbers.
+
+    Examples
+    --------
+    >>> from dcgan_lib import load_images
+    >>> network = Discriminator(image_size=32, channels=1)
+    >>> recalibrate_batchnorm(network, load_images("digits").subset(range(100)))
     """
     pixels = _check(discriminator, images, batch_size)
-    device, was_training = next(discriminator.parameters()).device, discriminator.training
-    norms = [
-        module for module in discriminator.modules() if isinstance(module, torch.nn.BatchNorm2d)
-    ]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # every batch counts the same
-    discriminator.train()
-    try:
-        for start in range(0, max(1, len(pixels) - batch_size + 1), batch_size):
-            discriminator(to_float(pixels[start : start + batch_size].to(device)))
-    finally:
-        discriminator.train(was_training)
-        for norm, momentum in zip(norms, momenta):
-            norm.momentum = momentum
+    if not len(pixels):
+        raise ValueError(
+            "there are no images to estimate BatchNorm's statistics on; give at least one"
+        )
+    device = default_device()
+    network = _copy(discriminator, device).train()
+    for norm in network.modules():
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            norm.reset_running_stats()
+            norm.momentum = None  # every batch counts the same
+    for start in range(0, max(1, len(pixels) - batch_size + 1), batch_size):
+        network(to_float(pixels[start : start + batch_size].to(device)))
+    if not all(buffer.isfinite().all() for buffer in network.buffers()):
+        raise ValueError(
+            "BatchNorm's statistics are no numbers: the discriminator's weights are broken"
+        )
+    for buffer, measured in zip(discriminator.buffers(), network.buffers()):
+        buffer.copy_(measured)

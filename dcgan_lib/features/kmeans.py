@@ -1,35 +1,42 @@
-"""Features of one layer of k-means, the classical rival (Coates, Lee and Ng 2011): no network, no gradient."""
+"""Features of one layer of k-means (Coates, Lee and Ng 2011), the classical rival of a network.
+
+There is no network and no gradient in it.
+"""
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.cluster import MiniBatchKMeans
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 from tqdm import tqdm
 
+from dcgan_lib.data.image_set import ImageSet
 from dcgan_lib.utils.random import rng
 
 PATCHES = 200_000  # from which centroids and whitening are learned
-CONTRAST, WHITENING = (
-    10.0,
-    0.1,
-)  # added to variances of pixels (0..255) and of whitened directions, as in the paper
-AT_ONCE = 32  # images
+# Added to the variance of pixels (0...255) and of whitened directions, as in the paper.
+CONTRAST, WHITENING = 10.0, 0.1
+IMAGES_PER_BATCH = 32
 
 
 class KMeansFeatures(TransformerMixin, BaseEstimator):
     """How near the patches of an image are to centroids of k-means, summed over its four quarters.
 
-    A patch is brought to mean 0 and contrast 1 and whitened (ZCA). For each centroid it gives by how much it is nearer
-    than the mean of all centroids, or 0 ("triangle" activation, section 3.2.2 of the paper).
+    A patch is brought to mean 0 and contrast 1, and whitened (ZCA). For each centroid it gives by
+    how much it is nearer than the mean of all centroids, or 0 (the "triangle" activation of the
+    paper's section 3.2.2).
 
     Parameters
     ----------
-    n_centroids : int
+    n_centroids : int, default 800
         The features are four times as many.
-    patch_size : int
+    patch_size : int, default 6
         Side of a patch in pixels.
-    random_state : int
-    progress : bool
+    random_state : int, default 0
+        Decides which patches are taken, and where k-means starts.
+    progress : bool, default False
+        Show a progress bar.
 
     Attributes
     ----------
@@ -37,37 +44,59 @@ class KMeansFeatures(TransformerMixin, BaseEstimator):
         In the space of whitened patches.
     mean_, whitening_ : Tensor
         A normalised patch p is whitened as (p - mean_) @ whitening_.
+
+    Examples
+    --------
+    >>> from dcgan_lib import load_images
+    >>> images = load_images("digits").subset(range(20))
+    >>> KMeansFeatures(n_centroids=10).fit_transform(images).shape
+    (20, 40)
     """
 
-    def __init__(self, n_centroids=800, *, patch_size=6, random_state=0, progress=False):
+    def __init__(
+        self,
+        n_centroids: int = 800,
+        *,
+        patch_size: int = 6,
+        random_state: int = 0,
+        progress: bool = False,
+    ):
         self.n_centroids = n_centroids
         self.patch_size = patch_size
         self.random_state = random_state
         self.progress = progress
 
-    def fit(self, images, y=None):
-        """Learn whitening and centroids from random patches of images, an ImageSet or uint8 (N, C, H, W)."""
-        from sklearn.cluster import MiniBatchKMeans
+    def fit(self, images: ImageSet | Tensor, y: None = None) -> "KMeansFeatures":
+        """Learn whitening and centroids from random patches.
 
+        Parameters
+        ----------
+        images : ImageSet, or uint8 Tensor of shape (N, C, H, W)
+        y : None
+            Is not looked at; scikit-learn's pipelines hand it over.
+
+        Raises
+        ------
+        ValueError, TypeError
+            There are fewer patches than centroids, or the images are no uint8 (N, C, H, W).
+        """
         pixels = getattr(images, "images", images)
         places = (pixels.shape[2] - self.patch_size + 1) ** 2
-        taken = -(-PATCHES // len(pixels))  # a few of every image, or all that it has
-        stream, found = rng(self.random_state, "patches"), []
-        for batch in pixels.split(AT_ONCE):
-            rows = self._patches(batch)
-            place = torch.randint(places, (len(batch), min(taken, places)), generator=stream)
-            found.append(
-                rows.gather(1, place[..., None].expand(-1, -1, rows.shape[2])).flatten(0, 1)
-            )
-        found = torch.cat(found)
-        self.mean_ = found.mean(0)
-        values, vectors = torch.linalg.eigh(torch.cov(found.T))
-        self.whitening_ = vectors @ torch.diag((values + WHITENING).rsqrt()) @ vectors.T
-        found = ((found - self.mean_) @ self.whitening_).numpy()
-        if len(found) < self.n_centroids:
+        taken = min(places, -(-PATCHES // len(pixels)))  # a few of every image, or all that it has
+        stream, drawn = rng(self.random_state, "patches"), []
+        for batch in pixels.split(IMAGES_PER_BATCH):
+            patches = self._patches(batch)
+            place = torch.randint(places, (len(batch), taken, 1), generator=stream)
+            drawn.append(patches.gather(1, place.expand(-1, -1, patches.shape[2])).flatten(0, 1))
+        patches = torch.cat(drawn)
+        if len(patches) < self.n_centroids:
             raise ValueError(
-                f"{len(found)} patches are too few for {self.n_centroids} centroids; give more images"
+                f"{len(patches)} patches are too few for {self.n_centroids} centroids; "
+                "give more images"
             )
+        self.mean_ = patches.mean(0)
+        values, vectors = torch.linalg.eigh(torch.cov(patches.T))
+        self.whitening_ = vectors @ torch.diag((values + WHITENING).rsqrt()) @ vectors.T
         kmeans = MiniBatchKMeans(
             self.n_centroids,
             batch_size=8192,
@@ -75,40 +104,34 @@ class KMeansFeatures(TransformerMixin, BaseEstimator):
             max_no_improvement=None,
             max_iter=10,
             random_state=self.random_state,
-        )
-        self.centroids_ = torch.from_numpy(kmeans.fit(found).cluster_centers_).float()
+        ).fit(((patches - self.mean_) @ self.whitening_).numpy())
+        self.centroids_ = torch.from_numpy(kmeans.cluster_centers_).float()
         return self
 
     @torch.no_grad()
-    def transform(self, images):
-        """Features of images, float32 (N, 4 * n_centroids)."""
+    def transform(self, images: ImageSet | Tensor) -> np.ndarray:
+        """Features of images, an ImageSet or uint8 (N, C, H, W): float32 (N, 4 * n_centroids)."""
         check_is_fitted(self)
         pixels, features = getattr(images, "images", images), []
         side = pixels.shape[2] - self.patch_size + 1
-        cut = -(-side // 2)
-        for batch in tqdm(
-            pixels.split(AT_ONCE), "k-means features", disable=not self.progress, delay=1
-        ):
-            rows = (self._patches(batch) - self.mean_) @ self.whitening_
-            square = rows.square().sum(2, keepdim=True) + self.centroids_.square().sum(1)
-            distance = square.sub_(2 * rows @ self.centroids_.T).clamp_(min=0).sqrt_()
-            near = (
-                (distance.mean(2, keepdim=True) - distance).clamp_(min=0).unflatten(1, (side, side))
-            )
-            quarters = [
-                near[:, a, b].sum((1, 2))
-                for a in (slice(cut), slice(cut, None))
-                for b in (slice(cut), slice(cut, None))
-            ]
+        halves = slice(-(-side // 2)), slice(-(-side // 2), None)
+        batches = pixels.split(IMAGES_PER_BATCH)
+        for batch in tqdm(batches, "k-means features", disable=not self.progress, delay=1):
+            patches = (self._patches(batch) - self.mean_) @ self.whitening_
+            square = patches.square().sum(2, keepdim=True) + self.centroids_.square().sum(1)
+            distance = square.sub_(2 * patches @ self.centroids_.T).clamp_(min=0).sqrt_()
+            nearness = (distance.mean(2, keepdim=True) - distance).clamp_(min=0)
+            nearness = nearness.unflatten(1, (side, side))
+            quarters = [nearness[:, y, x].sum((1, 2)) for y in halves for x in halves]
             features.append(torch.cat(quarters, dim=1).numpy())
         return np.concatenate(features)
 
     def _patches(self, pixels):
-        """Every patch of uint8 images with mean 0 and contrast 1: float32 (N, places, numbers in a patch)."""
+        """All patches of images, with mean 0 and contrast 1: float32 (N, places, numbers)."""
         if pixels.dtype != torch.uint8 or pixels.ndim != 4:
             raise TypeError(
                 f"images are {pixels.dtype} of shape {tuple(pixels.shape)}; give uint8 (N, C, H, W)"
             )
-        rows = torch.nn.functional.unfold(pixels.float(), self.patch_size).transpose(1, 2)
-        rows = rows - rows.mean(2, keepdim=True)
-        return rows / (rows.square().mean(2, keepdim=True) + CONTRAST).sqrt()
+        patches = torch.nn.functional.unfold(pixels.float(), self.patch_size).transpose(1, 2)
+        patches = patches - patches.mean(2, keepdim=True)
+        return patches / (patches.square().mean(2, keepdim=True) + CONTRAST).sqrt()

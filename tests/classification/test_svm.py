@@ -10,7 +10,9 @@ from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from dcgan_lib import L2SVM
-from dcgan_lib.classification import svm
+from dcgan_lib.classification import matrix, svm
+from dcgan_lib.classification.matrix import FeatureMatrix, float32_products
+from dcgan_lib.classification.svm import hold_out_fifth
 
 
 @parametrize_with_checks([L2SVM()])
@@ -48,7 +50,7 @@ def test_same_minimum_as_liblinear(C, images):
 
 @pytest.mark.parametrize("offset", [0.0, 30.0])
 def test_far_more_features_than_images(offset):
-    """Centred float32 columns, most of them copies of each other: the Gram matrix is singular to rounding."""
+    """Most columns are copies of each other: the Gram matrix is singular to rounding."""
     X, y, X_test, y_test = digits()
     X, X_test = np.tile(X[:300] + offset, (1, 60)), np.tile(X_test + offset, (1, 60))
     X, X_test = X - X.mean(0), X_test - X.mean(0)
@@ -67,8 +69,8 @@ def test_default_tolerance_is_within_a_thousandth():
 
 @pytest.mark.parametrize("images", [1200, 50], ids=["more images than features", "fewer"])
 def test_standardised_columns_without_a_copy(images):
-    """The same answers as a scaler before it, though the columns lie far from 0, and some are constant."""
-    X, y, X_test, y_test = digits()
+    """The same distances as with a scaler, though columns lie far from 0 and some are constant."""
+    X, y, X_test, _ = digits()
     stretch, shift = (
         np.linspace(0.1, 10, 64, dtype=np.float32),
         np.linspace(-30, 30, 64, dtype=np.float32),
@@ -103,14 +105,38 @@ def test_a_mapped_float16_matrix_is_read_where_it_lies(tmp_path):
     )
 
 
-@pytest.mark.parametrize("at_once", [2**22, 300 * 64])
-def test_blocks_do_not_matter(monkeypatch, at_once):
-    monkeypatch.setattr(svm, "AT_ONCE", at_once)
+@pytest.mark.parametrize("numbers", [2**22, 300 * 64])
+def test_blocks_do_not_matter(monkeypatch, numbers):
+    monkeypatch.setattr(matrix, "BLOCK_NUMBERS", numbers)
     X, y, X_test, y_test = digits()
-    mean, deviation = svm._Matrix(X + 30, None).statistics()
+    mean, deviation = FeatureMatrix(X + 30).statistics
     np.testing.assert_allclose(mean, (X + 30).mean(0, dtype=float), rtol=1e-6)
     np.testing.assert_allclose(deviation[1:], np.where(X.std(0) < 1e-4, 1, X.std(0))[1:], rtol=1e-3)
     assert L2SVM(0.01).fit(X, y).score(X_test, y_test) > 0.85
+
+
+def test_standardised_as_by_a_scaler_fitted_to_the_training_images():
+    random = np.random.default_rng(0)
+    X, X_test = (random.integers(0, 256, (n, 40)).astype(np.uint8) for n in (5000, 30))
+    X[:, 7] = 3
+    training, test = FeatureMatrix(X), FeatureMatrix(X_test)
+    training.standardise()
+    test.standardise(training)
+    scaler = StandardScaler().fit(X)
+    for ours, theirs in ((training, X), (test, X_test)):
+        np.testing.assert_allclose(ours.rows(), scaler.transform(theirs), atol=1e-5)
+    some = np.array([3, 9, 20])
+    np.testing.assert_array_equal(test.rows(some), test.rows()[some])
+
+
+def test_a_fifth_is_held_out():
+    held_out, rest = hold_out_fifth(100, 3)
+    assert len(held_out) == 20 and sorted([*held_out, *rest]) == list(range(100))
+    assert np.array_equal(held_out, hold_out_fifth(100, 3)[0])
+    assert np.array_equal(held_out, hold_out_fifth(100, np.random.RandomState(3))[0])
+    assert not np.array_equal(held_out, hold_out_fifth(100, 4)[0])
+    assert not np.array_equal(hold_out_fifth(100, None)[0], hold_out_fifth(100, None)[0])
+    assert [len(part) for part in hold_out_fifth(2)] == [1, 1]
 
 
 @pytest.mark.parametrize("images", [1200, 50], ids=["more images than features", "fewer"])
@@ -120,8 +146,7 @@ def test_a_path_chooses_as_separate_fits_do(images, monkeypatch):
     X, y, X_test, _ = digits()
     X, y, grid = X[:images], y[:images], (1e-6, 1e-3, 1e-1, 1.0)
     path = L2SVM(grid[::-1], tol=1e-10, random_state=3).fit(X, y)
-    order = torch.randperm(images, generator=torch.Generator().manual_seed(3)).numpy()
-    held_out, rest = order[: images // 5], order[images // 5 :]
+    held_out, rest = hold_out_fifth(images, 3)
     apart = [
         L2SVM(C, tol=1e-10).fit(X[rest], y[rest]).score(X[held_out], y[held_out]) for C in grid
     ]
@@ -164,7 +189,7 @@ def test_stretching_saves_steps_and_changes_nothing(monkeypatch, standardize):
     X = X.astype(np.float32)
     found = {}
     for count in (1, 800):
-        monkeypatch.setattr(svm, "DIRECTIONS", count)
+        monkeypatch.setattr(svm, "MAX_DIRECTIONS", count)
         found[count] = L2SVM(0.1, standardize=standardize, tol=1e-9).fit(X, y)
     assert found[800].n_iter_ < 0.7 * found[1].n_iter_
     assert found[800].objective_ <= found[1].objective_ * (1 + 1e-4)
@@ -173,23 +198,13 @@ def test_stretching_saves_steps_and_changes_nothing(monkeypatch, standardize):
 def test_a_path_is_shorter_than_its_fits():
     """Every fit begins where the one before ended."""
     X, y, _, _ = digits()
-    steps = []
-    minimise = L2SVM._minimise
-
-    def count(self, *arguments):
-        found = minimise(self, *arguments)
-        steps.append(self.n_iter_)
-        return found
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(L2SVM, "_minimise", count)
-        L2SVM((0.01, 0.012)).fit(X, y)
-        L2SVM(0.012).fit(X, y)
-    assert steps[1] < steps[3] and steps[2] < steps[3]
+    grid = (0.01, 0.012)
+    path, cold = L2SVM(grid).fit(X, y), L2SVM(grid[1]).fit(X, y)
+    assert path.n_iter_ < 0.9 * cold.n_iter_
 
 
 def test_two_classes_and_names_as_labels():
-    X, y, X_test, y_test = digits()
+    X, y, X_test, _ = digits()
     names = np.array(["even", "odd"])
     ours = L2SVM(0.01).fit(X, names[y % 2])
     theirs = LinearSVC(C=0.01).fit(X, names[y % 2])
@@ -221,3 +236,86 @@ def test_bad_input():
         L2SVM().fit(holed, [0, 1, 0, 1])
     with pytest.raises(ValueError, match="X holds NaN or infinity in row 2"):
         L2SVM().fit(X, [0, 1, 0, 1]).predict(holed)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("standardize", [False, True])
+def test_a_matrix_read_backwards(standardize, dtype):
+    X, y, X_test, _ = digits()
+    X = X.astype(dtype)
+    svm = L2SVM((0.01, 0.1), standardize=standardize)
+    backwards = svm.fit(X[::-1], y[::-1]).decision_function(X_test[::-1, ::-1][:, ::-1])[::-1]
+    copied = svm.fit(X[::-1].copy(), y[::-1]).decision_function(X_test)
+    np.testing.assert_allclose(backwards, copied, atol=1e-5)
+
+
+def test_random_state_as_in_scikit_learn():
+    X, y, _, _ = digits()
+    number, state = (
+        L2SVM((0.01, 0.1), random_state=state).fit(X, y).path_
+        for state in (5, np.random.RandomState(5))
+    )
+    assert number == state
+    paths = [L2SVM((0.01, 0.1), random_state=None).fit(X, y).path_ for _ in range(4)]
+    assert any(path != paths[0] for path in paths)
+
+
+@pytest.mark.parametrize("images", [1200, 50], ids=["more images than features", "fewer"])
+def test_large_features_are_right_or_refused(images):
+    X, y, X_test, _ = digits()
+    X, y = X[:images], y[:images]
+    plain = L2SVM(0.01, standardize=True).fit(X, y).decision_function(X_test)
+    large = L2SVM(0.01, standardize=True).fit(X * 1e16, y).decision_function(X_test * 1e16)
+    np.testing.assert_allclose(large, plain, atol=0.02)
+    for standardize in (False, True):
+        with pytest.raises(
+            ValueError, match=r"X holds numbers up to .*e\+\d\d, whose squares are too"
+        ):
+            L2SVM(0.01, standardize=standardize).fit(X * 1e20, y)
+    far = np.concatenate([X, np.full((images, 1), 1e19, np.float32)], axis=1)
+    with pytest.raises(ValueError, match="numbers of about 1e.19, and the sum of their squares"):
+        L2SVM(0.01).fit(far, y)
+    assert L2SVM(0.01, standardize=True).fit(far, y).score(far, y) > 0.9
+
+
+@pytest.mark.parametrize("images", [1200, 50], ids=["more images than features", "fewer"])
+def test_a_setting_of_torch_neither_matters_nor_changes(images):
+    X, y, X_test, _ = digits()
+    found = []
+    before = torch.get_float32_matmul_precision()
+    try:
+        for precision in ("highest", "high", "medium"):
+            torch.set_float32_matmul_precision(precision)
+            svm = L2SVM(0.01).fit(X[:images], y[:images])
+            found.append(svm.decision_function(X_test))
+            assert torch.get_float32_matmul_precision() == precision
+    finally:
+        torch.set_float32_matmul_precision(before)
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+def test_products_are_as_asked_and_the_setting_comes_back_after_an_error():
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        A, B = torch.randn(2, 300, 300).unbind()
+        with float32_products():
+            exact = A @ B
+        with pytest.raises(KeyError), float32_products():
+            {}["nothing"]
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+    torch.testing.assert_close(exact, (A.double() @ B.double()).float(), rtol=1e-4, atol=1e-4)
+
+
+def test_the_device_is_the_fastest_unless_told_otherwise(monkeypatch):
+    """float64, which the solver needs, is missing on "mps": there it computes on the CPU."""
+    X, y, _, _ = digits()
+    monkeypatch.setattr(svm, "default_device", lambda: "mps")
+    assert L2SVM(0.01).fit(X, y).score(X, y) > 0.9
+    monkeypatch.setattr(svm, "default_device", lambda: "cuda:99")
+    with pytest.raises((RuntimeError, AssertionError)):
+        L2SVM(0.01).fit(X, y)
+    assert L2SVM(0.01, device="cpu").fit(X, y).score(X, y) > 0.9

@@ -1,17 +1,30 @@
+"""The table: every method against what it should be, what a row says, and what is refused."""
+
+import warnings
+from functools import partial
+
 import numpy as np
 import pytest
-from sklearn.metrics.pairwise import rbf_kernel
+import torch
+from sklearn import metrics
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 
 from dcgan_lib import (
+    L2SVM,
     Discriminator,
     ImageSet,
     available_methods,
     classification_table,
     draw_per_class,
+    load_images,
 )
-from dcgan_lib.classification.methods import _rbf_kernel
-from dcgan_lib.classification.table import _matrices
+from dcgan_lib.classification import methods
+from dcgan_lib.classification.methods import C_GRID, RBF_GRID, rbf_kernel
+from dcgan_lib.classification.svm import hold_out_fifth
 
 NETWORKS = ["small CNN", "discriminator, with labels"]
 FAST = [m for m in available_methods() if m not in NETWORKS]
@@ -58,7 +71,7 @@ def test_majority_class_gives_the_base_rate(make_images):
 
 
 def test_rbf_with_the_papers_C_is_the_base_rate_on_unequal_classes(make_images):
-    """The signature of the published 82.18%: one class predicted, error equal to one minus the base rate."""
+    """The signature of the published 82.18%: one class, and an error of one minus the base rate."""
     images = make_images(200)
     rows = np.flatnonzero((images.labels.numpy() == 3) | (np.arange(200) % 5 == 0))
     skewed = images.subset(rows)
@@ -68,20 +81,152 @@ def test_rbf_with_the_papers_C_is_the_base_rate_on_unequal_classes(make_images):
     assert rbf["classes_predicted"] == 1 and rbf["error"] == majority["error"] > 0.2
 
 
-def test_scaling_looks_at_the_training_images_alone(pair):
-    train, test = pair
-    matrices = [matrix[:] for matrix in _matrices(train, test, {}, "pixels", None)]
-    scaler = StandardScaler().fit(train.images.flatten(1).double().numpy())
-    for images, matrix in zip(pair, matrices):
-        np.testing.assert_allclose(
-            matrix, scaler.transform(images.images.flatten(1).double().numpy()), atol=1e-3
-        )
+def flat(images):
+    return images.images.flatten(1).numpy().astype(np.float32)
+
+
+def noisy(make_images, n, seed):
+    """Images in which the classes are hard to tell."""
+    images = make_images(n, seed=seed)
+    noise = torch.randint(0, 2, images.images.shape, generator=torch.Generator().manual_seed(seed))
+    return ImageSet(
+        (images.images // 8 + 200 * noise).byte(),
+        images.labels,
+        images.classes,
+        "noisy",
+        f"noisy {seed}",
+        [],
+    )
+
+
+@pytest.fixture
+def hard(make_images):
+    return noisy(make_images, 240, 1), noisy(make_images, 120, 2)
+
+
+@pytest.mark.parametrize(
+    "method, classifier",
+    [("KNN", KNeighborsClassifier()), ("RBF SVM, C = 1e-4", SVC(C=1e-4))],
+)
+def test_methods_equal_scikit_learns_behind_a_scaler(hard, method, classifier):
+    """The scaler is fitted to the training images alone."""
+    train, test = hard
+    row = classification_table(train, test, methods=[method], progress=False)[0]
+    pipeline = make_pipeline(StandardScaler(), classifier).fit(flat(train), train.labels.numpy())
+    wanted = metrics.confusion_matrix(test.labels.numpy(), pipeline.predict(flat(test)))
+    assert row["confusion"] == wanted.tolist() and 0.1 < row["accuracy"] < 0.9
+
+
+def test_every_method_that_chooses_C_chooses_on_the_same_fifth(hard):
+    train, test = hard
+    labels = train.labels.numpy()
+    linear, rbf = classification_table(
+        train, test, methods=["linear L2-SVM", "RBF SVM, C chosen"], seed=3, progress=False
+    )
+    held_out, rest = hold_out_fifth(len(train), 3)
+    X = StandardScaler().fit_transform(flat(train))
+    gamma = 1 / (X.shape[1] * X.var())
+    by_hand = [
+        SVC(C=C, gamma=gamma).fit(X[rest], labels[rest]).score(X[held_out], labels[held_out])
+        for C in RBF_GRID
+    ]
+    assert rbf["C"] == [RBF_GRID[int(np.argmax(by_hand))]] and len(set(by_hand)) > 1
+    by_hand = [
+        L2SVM(C, device="cpu").fit(X[rest], labels[rest]).score(X[held_out], labels[held_out])
+        for C in C_GRID
+    ]
+    accuracy = dict(zip(C_GRID, by_hand))[linear["C"][0]]
+    assert accuracy >= max(by_hand) - 1.5 / len(held_out)
 
 
 def test_rbf_kernel_equals_scikit_learns():
     A, B = (np.random.default_rng(i).normal(size=(20, 500)).astype(np.float32) for i in range(2))
     for pair in ((A, B), (A, A)):
-        np.testing.assert_allclose(_rbf_kernel(*pair, 1e-3), rbf_kernel(*pair, 1e-3), rtol=1e-4)
+        ours = rbf_kernel(*map(torch.from_numpy, pair), 1e-3)
+        np.testing.assert_allclose(ours, metrics.pairwise.rbf_kernel(*pair, 1e-3), rtol=1e-4)
+
+
+def test_rows_say_which_C_was_chosen(pair):
+    rows = classification_table(*pair, methods=FAST, per_class=("all", 5), draws=3, progress=False)
+    for row in rows:
+        draws = 1 if row["per_class"] == "all" else 3
+        grid = {"linear L2-SVM": C_GRID, "RBF SVM, C chosen": RBF_GRID}.get(row["method"])
+        if grid:
+            assert len(row["C"]) == draws and set(row["C"]) <= set(grid)
+        else:
+            fixed = row["method"] == "RBF SVM, C = 1e-4"
+            assert row["C"] == ([1e-4] * draws if fixed else None)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_on_the_digits_the_chosen_C_is_inside_its_grid(seed):
+    train, test = (load_images("digits", split=split) for split in ("train", "test"))
+    chosen = ["linear L2-SVM", "RBF SVM, C chosen"]
+    rows = classification_table(train, test, methods=chosen, seed=seed, progress=False)
+    for row, grid in zip(rows, (C_GRID, RBF_GRID)):
+        assert grid[0] < row["C"][0] < grid[-1] and row["warnings"] == []
+
+
+def test_an_end_of_the_grid_is_told(pair, monkeypatch):
+    monkeypatch.setattr(methods, "C_GRID", (1e-3, 1e-2))
+    row = classification_table(
+        *pair, methods=["linear L2-SVM"], per_class=(5,), draws=3, progress=False
+    )[0]
+    said = "the chosen C = {} is an end of its grid, 0.001 to 0.01; a better one may lie beyond it"
+    assert row["warnings"] == [said.format(f"{C:g}") for C in dict.fromkeys(row["C"])]
+
+
+def test_warnings_are_kept_in_the_row(pair, monkeypatch):
+    monkeypatch.setattr(methods, "L2SVM", partial(L2SVM, max_iter=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        row, other = classification_table(
+            *pair, methods=["linear L2-SVM", "majority class"], progress=False
+        )
+    assert any("L2SVM stopped after 1 steps" in sentence for sentence in row["warnings"])
+    assert len(set(row["warnings"])) == len(row["warnings"]) and other["warnings"] == []
+
+
+@pytest.mark.parametrize(
+    "images, steps", [(2, 300), (40, 300), (129, 300), (130, 300), (4000, 320)]
+)
+def test_the_small_networks_take_at_least_300_steps(make_images, monkeypatch, images, steps):
+    """And not many more; a last batch of a single image is left out."""
+    taken = []
+    monkeypatch.setattr(torch.optim.Adam, "step", lambda self: taken.append(1))
+    classification_table(
+        make_images(images, classes=2),
+        make_images(4, classes=2),
+        methods=["small CNN"],
+        progress=False,
+    )
+    assert len(taken) == steps
+
+
+def test_networks_leave_the_global_generators_alone(pair, monkeypatch):
+    """Their results do not depend on them either."""
+    like, found = Discriminator(32, 1, width=8), []
+
+    def table():
+        return classification_table(*pair, methods=NETWORKS, network=like, progress=False)
+
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        with monkeypatch.context() as patch:
+            patch.setattr(torch, "manual_seed", lambda seed: pytest.fail("seeds every device"))
+            patch.setattr(torch, "seed", lambda: pytest.fail("seeds every device"))
+            found.append([row["confusion"] for row in table()])
+        assert torch.equal(torch.get_rng_state(), before)
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("size, channels", [(64, 1), (32, 3)])
+def test_test_images_of_another_shape_are_refused(make_images, size, channels):
+    train, test = make_images(40), make_images(40, size=size, channels=channels)
+    sentence = rf"training images are \(1, 32, 32\) and test images are \({channels}, {size}"
+    with pytest.raises(ValueError, match=sentence):
+        classification_table(train, test, methods=["small CNN"], progress=False)
 
 
 def test_the_callers_features_are_not_changed(pair):

@@ -17,15 +17,6 @@ from dcgan_lib.commands.parameters import read_parameters, run_name
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(autouse=True)
-def signals():
-    """The command installs handlers of its own, for a program that ends with it."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
     """A parameter file of a training that takes a second, in the folder that is entered."""

@@ -291,7 +291,7 @@ def test_an_empty_class_is_told(root):
     (root / "train/aa").mkdir()
     images = load_images("folder", root=root)
     assert images.classes == ("a", "aa", "b") and images.labels.tolist() == [0, 0, 0, 2, 2, 2]
-    assert images.skipped == [("train/aa/", "a class without any image")]
+    assert images.skipped == [("train/aa", "a class without any image")]
 
 
 def test_links_that_lead_nowhere(root):

@@ -329,6 +329,15 @@ def test_pets(tmp_path):
     ]
 
 
+def test_a_link_to_itself_is_no_image(tmp_path):
+    make_pets(tmp_path)
+    (tmp_path / "images/pug_102.jpg").unlink()
+    (tmp_path / "images/pug_102.jpg").symlink_to("pug_102.jpg")
+    assert load_images("pets", root=tmp_path).skipped == [
+        ("images/pug_102.jpg", "missing, though a list names it")
+    ]
+
+
 def test_pets_as_torchvision_leaves_them(tmp_path, no_network):
     make_pets(tmp_path / "oxford-iiit-pet")
     assert len(load_images("pets", root=tmp_path, split="test")) == 5

@@ -1,4 +1,14 @@
+"""Features against recipes by hand, files that are whole or not there, and what is refused."""
+
 import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -7,13 +17,14 @@ import torch
 from dcgan_lib import (
     Discriminator,
     available_recipes,
+    block_maps,
     extract_features,
     feature_size,
-    features,
     recalibrate_batchnorm,
     to_float,
 )
-from dcgan_lib.features.extraction import _features, block_maps
+from dcgan_lib.features import extraction
+from dcgan_lib.features.extraction import RECIPES
 
 GOLDEN = {
     "grid": "7b20a97a3a36edec",
@@ -61,10 +72,29 @@ def network_for(recipe, channels=1):
     "recipe,kernel_size,wrong", [("radford-svhn", 3, "6"), ("radford-cifar10", 5, "3")]
 )
 def test_recipes_of_the_original_refuse_other_networks(recipe, kernel_size, wrong):
-    with pytest.raises(ValueError, match=f"this one has {wrong}; take the recipe 'grid'"):
+    with pytest.raises(ValueError, match=f"this one has {wrong}, .* take the recipe 'grid'"):
         feature_size(Discriminator(32, width=8, kernel_size=kernel_size), recipe)
     with pytest.raises(ValueError, match="32-pixel discriminator"):
         feature_size(Discriminator(64, width=8, kernel_size=kernel_size), recipe)
+
+
+@pytest.mark.parametrize("recipe", available_recipes())
+@pytest.mark.parametrize("image_size", [32, 64, 128])
+@pytest.mark.parametrize("kernel_size", [3, 4, 5])
+def test_a_recipe_fits_the_network_or_says_what_it_is_for(
+    make_images, recipe, image_size, kernel_size
+):
+    """A kernel of 3 has twice the blocks."""
+    discriminator, images = (
+        Discriminator(image_size, 1, width=4, kernel_size=kernel_size),
+        make_images(2, size=image_size),
+    )
+    if recipe in available_recipes(discriminator):
+        size = feature_size(discriminator, recipe)
+        assert extract_features(discriminator, images, recipe).shape == (2, size)
+    else:
+        with pytest.raises(ValueError, match=f"'{recipe}' is for a 32-pixel discriminator with"):
+            extract_features(discriminator, images, recipe)
 
 
 @pytest.mark.parametrize("recipe,digest", GOLDEN.items())
@@ -74,10 +104,9 @@ def test_features_of_a_seeded_network_never_change(recipe, digest):
         0, 256, (4, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
     )
     with torch.no_grad():
-        features = _features(
-            network_for(recipe, 3).double().eval(), recipe, to_float(pixels).double()
-        )
-    rounded = np.round(features.numpy(), 5) + 0.0  # without a sign of zero
+        maps = block_maps(network_for(recipe, 3).double().eval(), to_float(pixels).double())
+    features = np.concatenate([kept.flatten(1) for kept in RECIPES[recipe](maps)], axis=1)
+    rounded = np.round(features, 5) + 0.0  # without a sign of zero
     assert hashlib.sha256(rounded.tobytes()).hexdigest()[:16] == digest
 
 
@@ -144,42 +173,77 @@ def test_a_matrix_in_a_file_is_the_same(make_images, tmp_path, dtype):
     np.testing.assert_array_equal(np.load(tmp_path / "a" / "maps.npy"), mapped)
 
 
-def test_an_interrupted_matrix_leaves_what_was_there(make_images, tmp_path, monkeypatch):
-    discriminator, images, file = (
-        Discriminator(32, 1, width=8),
-        make_images(10),
-        tmp_path / "last.npy",
-    )
+def visible(folder):
+    """Names of the files, without the empty lock files."""
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
+
+
+def test_an_interrupted_matrix_leaves_what_was_there(make_images, tmp_path):
+    discriminator, images = Discriminator(32, 1, width=8), make_images(10)
+    file = tmp_path / "last.npy"
     before = extract_features(discriminator, images, "last", file=file, progress=False)
     calls = []
 
-    def interrupted(*args):
+    def interrupt(*args):
         calls.append(1)
-        if len(calls) == 3:
+        if len(calls) == 4:  # after one for the number of features, and two batches
             raise KeyboardInterrupt
-        return _features(*args)
 
-    monkeypatch.setattr(features, "_features", interrupted)
-    monkeypatch.setattr(features, "feature_size", lambda *args: 512)
+    discriminator.blocks[0].register_forward_hook(interrupt)
     with pytest.raises(KeyboardInterrupt):
         extract_features(discriminator, images, "last", file=file, batch_size=4, progress=False)
     np.testing.assert_array_equal(np.load(file), before)
-    assert [path.name for path in tmp_path.iterdir()] == ["last.npy"]
+    assert visible(tmp_path) == ["last.npy"]
+
+
+KILLED = """
+import sys, torch
+from dcgan_lib import Discriminator, extract_features
+pixels = torch.zeros(100_000, 1, 32, 32, dtype=torch.uint8)
+extract_features(Discriminator(32, 1, width=8), pixels, "last", file=sys.argv[1], batch_size=1)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
+def test_what_a_killed_process_leaves_is_removed_by_the_next_call(make_images, tmp_path):
+    file = tmp_path / "last.npy"
+    with subprocess.Popen([sys.executable, "-c", KILLED, str(file)]) as process:
+        until = time.time() + 120
+        while not any(tmp_path.glob(".*.part")) and time.time() < until:
+            time.sleep(0.05)
+        os.kill(process.pid, signal.SIGKILL)
+    assert len(visible(tmp_path)) == 1 and not file.exists()
+    extract_features(Discriminator(32, 1, width=8), make_images(4), "last", file=file)
+    assert visible(tmp_path) == ["last.npy"]
+
+
+def test_two_writers_of_one_file_do_not_mix(make_images, tmp_path):
+    networks = [Discriminator(32, 1, width=8, seed=seed) for seed in range(4)]
+    images, file = make_images(60), tmp_path / "last.npy"
+
+    def write(network):
+        options = {"file": file, "batch_size": 2, "progress": False}
+        return extract_features(network, images, "last", **options)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, networks))
+    found = np.load(file)
+    alone = [extract_features(network, images, "last", batch_size=2) for network in networks]
+    assert any(np.allclose(found, matrix, rtol=1e-4, atol=1e-5) for matrix in alone)
+    assert visible(tmp_path) == ["last.npy"]
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_written(
     make_images, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(
-        features.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000})
-    )
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000}))
     with pytest.raises(
         OSError, match="10 images of 512 features take 20,480 bytes, and 1,000 are free there"
     ):
         extract_features(
             Discriminator(32, 1, width=8), make_images(10), "last", file=tmp_path / "x.npy"
         )
-    assert not list(tmp_path.iterdir())
+    assert not visible(tmp_path)
 
 
 def test_bad_input(make_images):
@@ -215,6 +279,59 @@ def test_a_folder_is_no_file(make_images, tmp_path):
     with pytest.raises(IsADirectoryError, match="is a folder; give the name of a file in it"):
         extract_features(Discriminator(32, 1, width=8), make_images(10), "last", file=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_networks_of_another_number_format(make_images, dtype):
+    """The features are those of the same weights in float32."""
+    discriminator, images = Discriminator(32, 1, width=8).to(dtype), make_images(10)
+    found = extract_features(discriminator, images, "grid", progress=False)
+    wanted = extract_features(deepcopy(discriminator).float(), images, "grid", progress=False)
+    np.testing.assert_array_equal(found, wanted)
+    assert {p.dtype for p in discriminator.parameters()} == {dtype}
+    recalibrate_batchnorm(discriminator, images)
+    assert discriminator.blocks[1][1].running_var.dtype == dtype
+
+
+@pytest.mark.parametrize("in_a_file", [False, True])
+def test_features_too_large_for_float16_are_told(make_images, tmp_path, in_a_file):
+    discriminator, images = Discriminator(32, 1, width=8), make_images(4)
+    with torch.no_grad():
+        discriminator.blocks[-1][0].weight *= 1e6
+        discriminator.blocks[-1][1].running_var.fill_(1e-3)
+    options = {"file": tmp_path / "x.npy"} if in_a_file else {}
+    assert extract_features(discriminator, images, "last", **options).max() > 65_504
+    with pytest.raises(ValueError, match="do not fit into float16, which ends at 65,504; choose"):
+        extract_features(discriminator, images, "last", dtype="float16", **options)
+    assert not in_a_file or np.load(tmp_path / "x.npy").dtype == np.float32
+
+
+def test_broken_weights_are_told(make_images):
+    discriminator = Discriminator(32, 1, width=8)
+    with torch.no_grad():
+        discriminator.blocks[-1][0].weight[0, 0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match="the features are no numbers: the discriminator's"):
+        extract_features(discriminator, make_images(4), "last")
+
+
+def test_the_device_is_the_fastest_unless_told_otherwise(make_images, monkeypatch):
+    """And the network is left where it was, in its modes, with its hooks."""
+    discriminator, images = Discriminator(32, 1, width=8), make_images(4)
+    discriminator.blocks[1].eval()
+    modes = [module.training for module in discriminator.modules()]
+    seen = []
+    hook = discriminator.blocks[0].register_forward_hook(
+        lambda block, given, found: seen.append(found.device.type)
+    )
+    monkeypatch.setattr(extraction, "default_device", lambda: "meta")  # a device without numbers
+    with pytest.raises(RuntimeError, match="[Mm]eta"):
+        extract_features(discriminator, images, "last")
+    assert seen == ["meta", "meta"]
+    extract_features(discriminator, images, "last", device="cpu")
+    assert seen == ["meta", "meta", "meta", "cpu"]  # the first of each is the number of features
+    assert [module.training for module in discriminator.modules()] == modes
+    assert {p.device.type for p in discriminator.parameters()} == {"cpu"}
+    assert list(discriminator.blocks[0]._forward_hooks) == [hook.id]
 
 
 def test_recalibrated_statistics_are_those_of_the_real_images(make_images):
@@ -253,6 +370,53 @@ def test_recalibration_weighs_whole_batches_alike(make_images):
     assert all(
         torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values())
     )
+
+
+def state(discriminator):
+    modes = [module.training for module in discriminator.modules()]
+    momenta = [getattr(module, "momentum", None) for module in discriminator.modules()]
+    return [value.clone() for value in discriminator.state_dict().values()], modes, momenta
+
+
+@pytest.mark.parametrize(
+    "images, error, sentence",
+    [
+        (torch.zeros(0, 1, 32, 32, dtype=torch.uint8), ValueError, "there are no images"),
+        (torch.zeros(4, 1, 32, 32), TypeError, "images are torch.float32; give the uint8 pixels"),
+        (torch.zeros(4, 3, 32, 32, dtype=torch.uint8), ValueError, r"\(4, 3, 32, 32\); this disc"),
+    ],
+)
+def test_a_refused_recalibration_changes_nothing(images, error, sentence):
+    discriminator = Discriminator(32, 1, width=8)
+    discriminator.blocks[1].eval()
+    before = state(discriminator)
+    with pytest.raises(error, match=sentence):
+        recalibrate_batchnorm(discriminator, images)
+    after = state(discriminator)
+    assert before[1:] == after[1:] and all(map(torch.equal, before[0], after[0]))
+
+
+def test_a_failed_recalibration_changes_nothing(make_images):
+    """In the middle, and by weights that are broken."""
+    discriminator, calls = Discriminator(32, 1, width=8), []
+
+    def interrupt(*args):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    hook = discriminator.blocks[2].register_forward_hook(interrupt)
+    before = state(discriminator)
+    with pytest.raises(KeyboardInterrupt):
+        recalibrate_batchnorm(discriminator, make_images(40), batch_size=8)
+    after = state(discriminator)
+    assert before[1:] == after[1:] and all(map(torch.equal, before[0], after[0]))
+    hook.remove()
+    with torch.no_grad():
+        discriminator.blocks[0][0].weight[0, 0, 0, 0] = np.inf
+    with pytest.raises(ValueError, match="BatchNorm's statistics are no numbers"):
+        recalibrate_batchnorm(discriminator, make_images(40))
+    assert torch.equal(discriminator.blocks[1][1].running_var, torch.ones(16))
 
 
 def test_mirrored_images_have_the_same_features(make_images):

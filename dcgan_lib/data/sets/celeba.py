@@ -9,9 +9,9 @@ from dcgan_lib.data.files import (
     labelled,
     on_disk,
     provide,
+    read_list,
     reading,
     stamp,
-    words_of,
 )
 from dcgan_lib.data.image_set import Contents, Dataset, Source
 
@@ -41,11 +41,8 @@ def source(root, split, download, *, attribute=None) -> Source:
     def read():
         paths, skipped = images_among(images)
         if partition:
-            with reading(root / partition):
-                rows = words_of(root / partition)
-                named = [
-                    (f"{IMAGES}/{name}", None) for name, part in rows if part == NUMBERS[split]
-                ]
+            rows = read_list(root / partition, lambda name, part: (f"{IMAGES}/{name}", part))
+            named = [(path, None) for path, part in rows if part == NUMBERS[split]]
             paths, _, skipped = on_disk(named, images)
         if not attribute:
             return Contents(paths, None, skipped)
@@ -59,7 +56,7 @@ def source(root, split, download, *, attribute=None) -> Source:
 def read_attribute(path, attribute):
     """{path of an image: 0 or 1} of one column of the attributes, -1 and 1 in the file."""
     with reading(path):
-        _, names, *rows = words_of(path)
+        _, names, *rows = read_list(path, lambda *words: words)
     if attribute not in names:
         raise ValueError(
             f"CelebA has no attribute {attribute!r}.{did_you_mean(attribute, names)} "

@@ -36,7 +36,7 @@ def source(root, split, download) -> Source:
         skipped += unknown + [(group + name, "not a file") for name in others]
         skipped += [(group + name, "a folder, which is not searched") for name in folders]
         if not images:
-            skipped.append((group, "a class without any image"))
+            skipped.append((group.rstrip("/"), "a class without any image"))
         listing += [each for each in files if each[0].lower().endswith(SUFFIXES)]
         labels += [label] * len(images)
     if not listing:

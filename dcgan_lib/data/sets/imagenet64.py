@@ -77,20 +77,19 @@ class BatchImages(Sequence):
 
     def __init__(self, paths, counts):
         self.paths, self.starts = paths, [0, *accumulate(counts)]
-        self.number, self.rows = None, None
+        self.rows = {}  # of one file, by its number
 
     def __len__(self):
         return self.starts[-1]
 
     def __getitem__(self, index):
-        if not 0 <= index < len(self):
-            raise IndexError(index)
+        index = range(len(self))[index]
         number = bisect(self.starts, index) - 1
-        if number != self.number:
-            self.number, self.rows = None, None  # the old file goes before the new one comes
-            self.rows = read_rows(self.paths[number], self.starts[number + 1] - self.starts[number])
-            self.number = number
-        row = self.rows[index - self.starts[number]]
+        first, end = self.starts[number : number + 2]
+        if number not in self.rows:
+            self.rows.clear()  # the old file goes before the new one comes
+            self.rows[number] = read_rows(self.paths[number], end - first)
+        row = self.rows[number][index - first]
         return row.reshape(3, 64, 64).transpose(1, 2, 0).copy()  # a view would keep the whole file
 
 

@@ -10,9 +10,9 @@ from dcgan_lib.data.files import (
     labelled,
     on_disk,
     provide,
+    read_list,
     reading,
     stamp,
-    words_of,
 )
 from dcgan_lib.data.image_set import Contents, Dataset, Source
 
@@ -49,11 +49,9 @@ def source(root, split, download) -> Source:
     def read():
         named, names = {}, {}
         for name, path in LISTS.items():
-            with reading(root / path):
-                rows = [row for row in words_of(root / path) if not row[0].startswith("#")]
-                named[name] = [
-                    (f"images/{image}.jpg", int(number) - 1) for image, number, *_ in rows
-                ]
+            named[name] = read_list(
+                root / path, lambda image, number, *_: (f"images/{image}.jpg", int(number) - 1)
+            )
             names |= {label: breed(image) for image, label in named[name]}
         with reading(root / "annotations"):
             classes = [names[label] for label in range(len(names))]

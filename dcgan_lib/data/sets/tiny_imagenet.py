@@ -10,9 +10,9 @@ from dcgan_lib.data.files import (
     labelled,
     on_disk,
     provide,
+    read_list,
     reading,
     stamp,
-    words_of,
 )
 from dcgan_lib.data.image_set import Contents, Dataset, Source
 
@@ -39,15 +39,15 @@ def source(root, split, download) -> Source:
     images = files_below(root, "train" if split == "train" else "val/images")
 
     def read():
-        with reading(root / "wnids.txt"):
-            classes = [number for (number,) in words_of(root / "wnids.txt")]
+        classes = read_list(root / "wnids.txt", str)
         if split == "train":
             paths, missing = images_among(images)[0], []  # beside them lie lists of boxes
             numbers = {path: path.split("/")[1] for path in paths}
         else:
-            with reading(root / lists[-1]):
-                rows = words_of(root / lists[-1])
-                numbers = {f"val/images/{row[0]}": row[1] for row in rows}
+            rows = read_list(
+                root / lists[-1], lambda name, number, *_: (f"val/images/{name}", number)
+            )
+            numbers = dict(rows)
             paths, _, missing = on_disk(numbers.items(), images)
         labels = {number: label for label, number in enumerate(classes)}
         paths, known, others = labelled(
