@@ -1,4 +1,4 @@
-"""Chapters in JupyterLab: they open, solutions stay folded, and a save or a sync changes nothing."""
+"""Chapters in JupyterLab: they open with folded solutions; a save or a sync changes nothing."""
 
 import json
 import os
