@@ -211,7 +211,7 @@ class Contents:
         The names of the classes; () without labels.
     """
 
-    pictures: Sequence
-    labels: Sequence | None
+    pictures: Sequence | np.ndarray
+    labels: Sequence | np.ndarray | None
     skipped: list[tuple[str, str]]
     classes: tuple[str, ...] = ()
