@@ -7,15 +7,17 @@ import re
 import jupytext
 import nbformat
 import pytest
+import yaml
 from build import chapter_names
 from IPython.core.inputtransformer2 import TransformerManager
-from make_notebooks import chapters, pair_problems, renew_setup, setup_source, tags
+from make_notebooks import NOTEBOOKS, chapters, pair_problems, renew_setup, setup_source, tags
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 from dcgan_lib.commands.batch import find_chapters
 
 CHAPTERS = chapters()
+PARAMS = NOTEBOOKS.parent / "params"
 each_chapter = pytest.mark.parametrize("md", CHAPTERS, ids=lambda md: md.stem)
 
 
@@ -201,3 +203,10 @@ def test_solutions_are_folded_in_jupyterlab_and_colab(md):
     for cell in nbformat.read(md.with_suffix(".ipynb"), as_version=4).cells:
         if "solution" in tags(cell):
             assert cell.metadata.jupyter.source_hidden and cell.metadata.cellView == "form"
+
+
+def test_the_file_of_the_built_in_data_says_what_the_chapters_have_by_themselves():
+    """So that a training from the file and the chapters meet in one run."""
+    defaults = {name: value for found in find_chapters().values() for name, value in found.items()}
+    values = yaml.safe_load((PARAMS / "digits.yaml").read_text())
+    assert values == {name: defaults[name] for name in values}
