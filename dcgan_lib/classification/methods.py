@@ -2,16 +2,16 @@
 
 Each is a function of training images, their labels, test images, a seed and a discriminator (which
 gives its shape to one of them). It returns the predicted labels of the test images, and the C that
-it used or None. Images are a `FeatureMatrix`, or uint8 pictures for the networks.
+it used or None. Images are rows of numbers, or uint8 pictures for the networks.
 """
 
 import warnings
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from dcgan_lib.classification.matrix import float32_products
+from dcgan_lib.classification.matrix import FeatureMatrix, float32_products
 from dcgan_lib.classification.svm import L2SVM, hold_out_fifth
 from dcgan_lib.data.pixels import to_float
 from dcgan_lib.models import Discriminator
@@ -28,31 +28,39 @@ LABELLED_DISCRIMINATOR = "discriminator, with labels"  # takes its shape from a 
 
 def _majority(train, labels, test, seed, network):
     """The most frequent class for every image: its accuracy is the base rate."""
-    return np.full(test.shape[0], np.bincount(labels).argmax()), None
+    return np.full(len(test), np.bincount(labels).argmax()), None
 
 
 def _knn(train, labels, test, seed, network):
     """The vote of the 5 nearest training images (gomez, section 3.7, does not say how many)."""
     from sklearn.neighbors import KNeighborsClassifier
 
-    train.standardise()
+    train, test = _standardised(train, test)
     neighbours = KNeighborsClassifier(min(5, len(labels)), algorithm="brute")
     neighbours.fit(train.rows().numpy(), labels)
-    return _predict(neighbours.predict, train, test), None
+    return _predict(neighbours.predict, test), None
 
 
-def _predict(predict, train, test):
-    """Predictions for the test images, standardised as the training images are, chunk by chunk."""
-    test.standardise(train)
+def _standardised(train, test):
+    """Both matrices, with the mean and the deviation of the training images."""
+    matrices = FeatureMatrix(train), FeatureMatrix(test)
+    statistics = matrices[0].statistics()
+    for matrix in matrices:
+        matrix.standardise(*statistics)
+    return matrices
+
+
+def _predict(predict, test):
+    """Predictions for the rows of a matrix, chunk by chunk."""
     chunks = torch.arange(test.shape[0]).split(CHUNK_ROWS)
     return np.concatenate([predict(test.rows(chunk.numpy()).numpy()) for chunk in chunks])
 
 
 def _linear_svm(train, labels, test, seed, network):
     """L2-SVM with C chosen on a fifth of the training images, held out."""
-    svm = L2SVM(C_GRID, standardize=True, random_state=seed).fit(train.X, labels)
+    svm = L2SVM(C_GRID, standardize=True, random_state=seed).fit(train, labels)
     _warn_at_an_end(svm.C_, C_GRID)
-    return svm.predict(test.X), svm.C_
+    return svm.predict(test), svm.C_
 
 
 def _warn_at_an_end(C, grid):
@@ -64,7 +72,7 @@ def _warn_at_an_end(C, grid):
         )
 
 
-def rbf_kernel(A: Tensor, B: Tensor, gamma: float) -> np.ndarray:
+def rbf_kernel(A: torch.Tensor, B: torch.Tensor, gamma: float) -> np.ndarray:
     """The kernel exp(-gamma |a - b|^2) of all pairs of rows, with products in float32.
 
     scikit-learn's function of this name computes in float64, which takes several times as long.
@@ -102,7 +110,7 @@ def _rbf_svm(train, labels, test, seed, network, grid=RBF_GRID):
             f"not run: its kernel matrix for {len(labels):,} training images does not fit; "
             f"a number a class that gives at most {RBF_LIMIT:,} runs it"
         )
-    train.standardise()
+    train, test = _standardised(train, test)
     rows = train.rows().to(default_device())
     gamma = 1 / (rows.shape[1] * (rows.var(correction=0).item() or 1))  # 0: all are constant
     kernel = rbf_kernel(rows, rows, gamma)
@@ -121,19 +129,14 @@ def _rbf_svm(train, labels, test, seed, network, grid=RBF_GRID):
     def predict(chunk):
         return svm.predict(rbf_kernel(torch.from_numpy(chunk).to(rows.device), rows, gamma))
 
-    return _predict(predict, train, test), C
-
-
-def _rbf_svm_of_gomez(*given):
-    """The same with C = 1e-4, as gomez, section 3.6, gives it."""
-    return _rbf_svm(*given, grid=(1e-4,))
+    return _predict(predict, test), C
 
 
 def _sgd(train, labels, test, seed, network, passes=5):
     """Squared hinge fitted in batches (singh, section 4): one chunk is in memory at a time."""
     from sklearn.linear_model import SGDClassifier
 
-    train.standardise()
+    train, test = _standardised(train, test)
     # The loss is quadratic, so steps beyond 1/|x|^2 diverge; a standardised row has |x|^2 near its
     # length.
     sgd = SGDClassifier(
@@ -151,7 +154,7 @@ def _sgd(train, labels, test, seed, network, passes=5):
         for chunk in order.split(CHUNK_ROWS):
             positions = np.sort(chunk.numpy())
             sgd.partial_fit(train.rows(positions).numpy(), labels[positions], classes)
-    return _predict(sgd.predict, train, test), None
+    return _predict(sgd.predict, test), None
 
 
 def _small_cnn(train, labels, test, seed, network):
@@ -223,7 +226,8 @@ METHODS = {
     "majority class": (_majority, "pixels"),
     "KNN": (_knn, "pixels"),
     "linear L2-SVM": (_linear_svm, "features"),
-    "RBF SVM, C = 1e-4": (_rbf_svm_of_gomez, "features"),
+    # With this C in gomez, section 3.6.
+    "RBF SVM, C = 1e-4": (lambda *given: _rbf_svm(*given, grid=(1e-4,)), "features"),
     "RBF SVM, C chosen": (_rbf_svm, "features"),
     "SGD, squared hinge": (_sgd, "features"),
     "small CNN": (_small_cnn, "images"),

@@ -10,12 +10,10 @@ solved instead.
 """
 
 import warnings
-from collections.abc import Sequence
 from numbers import Real
 
 import numpy as np
 import torch
-from numpy.random import RandomState
 from scipy.optimize import minimize
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
@@ -93,13 +91,13 @@ class L2SVM(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        C: float | Sequence[float] = 1.0,
+        C: float | list[float] | tuple[float, ...] = 1.0,
         *,
         standardize: bool = False,
         tol: float = 1e-5,
         max_iter: int = 1000,
         device: str | None = None,
-        random_state: int | RandomState | None = 0,
+        random_state: int | np.random.RandomState | None = 0,
         progress: bool = False,
     ):
         self.C = C
@@ -125,7 +123,7 @@ class L2SVM(ClassifierMixin, BaseEstimator):
             A parameter is out of range, the labels hold one class only, or X holds NaN, infinity or
             numbers whose squares are too large for float32.
         """
-        grid = list(self.C) if isinstance(self.C, (Sequence, np.ndarray)) else [self.C]
+        grid = np.atleast_1d(self.C).tolist()
         if not grid or not all(isinstance(C, Real) and 0 < C < np.inf for C in grid):
             raise ValueError(f"C is {self.C!r}; it must be a number larger than 0, or several")
         for name, least in (("tol", 0), ("max_iter", 1)):
@@ -142,9 +140,9 @@ class L2SVM(ClassifierMixin, BaseEstimator):
         signs = torch.from_numpy(2 * (y == positive[:, None]) - 1).float()
 
         matrix, few_images = self._matrix(X), len(X) < X.shape[1]
-        mean, deviation = matrix.statistics
+        mean, deviation = matrix.statistics()
         if self.standardize:
-            matrix.standardise()
+            matrix.standardise(mean, deviation)
         elif len(X) * (mean**2 + deviation**2).sum() > torch.finfo(torch.float32).max:
             raise ValueError(
                 f"X holds numbers of about {mean.abs().max() + deviation.max():.1g}, and the sum "
@@ -255,7 +253,7 @@ class L2SVM(ClassifierMixin, BaseEstimator):
 
 
 def hold_out_fifth(
-    count: int, random_state: int | RandomState | None = 0
+    count: int, random_state: int | np.random.RandomState | None = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split the positions 0 to count - 1 at random into a fifth, at least one, and the rest.
 

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from itertools import chain, groupby
+from itertools import chain
 from numbers import Integral
 
 import numpy as np
@@ -161,8 +161,8 @@ def classification_table(
     _check_request(methods, network, per_class, draws, seed, train)
 
     labels, truth, classes = train.labels.numpy(), test.labels.numpy(), len(train.classes)
-    pixels = tuple(images.images.flatten(1).numpy() for images in (train, test))
-    inputs = {"pixels": pixels, **features}
+    pictures = train.images, test.images
+    inputs = {"pixels": tuple(images.flatten(1).numpy() for images in pictures), **features}
     cells = [
         (method, source)
         for source in inputs
@@ -175,19 +175,23 @@ def classification_table(
         total=len(plan) * len(cells), desc="table", disable=not progress, mininterval=0.5
     ) as bar:
         for size, draw in plan:
-            drawn = None if size == "all" else draw_per_class(labels, size, seed + draw)
-            rows = np.arange(len(train)) if drawn is None else drawn
-            for source, group in groupby(cells, key=lambda cell: cell[1]):
-                X, X_test = inputs[source]
-                matrices = FeatureMatrix(X if drawn is None else X[drawn]), FeatureMatrix(X_test)
-                for method, _ in group:
-                    bar.set_postfix_str(f"{method} on {source}")
-                    on_pictures = METHODS[method][1] == "images"
-                    given = (train.images[rows], test.images) if on_pictures else matrices
-                    tries[method, source, size].append(
-                        _try(method, given, labels[rows], truth, classes, seed + draw, network)
+            drawn = slice(None) if size == "all" else draw_per_class(labels, size, seed + draw)
+            for method, source in cells:
+                bar.set_postfix_str(f"{method} on {source}")
+                X, X_test = pictures if METHODS[method][1] == "images" else inputs[source]
+                tries[method, source, size].append(
+                    _try(
+                        method,
+                        X[drawn],
+                        labels[drawn],
+                        X_test,
+                        truth,
+                        classes,
+                        seed + draw,
+                        network,
                     )
-                    bar.update()
+                )
+                bar.update()
     return [_row(cell, tries[cell], classes) for cell in tries]
 
 
@@ -299,7 +303,7 @@ def _check_request(methods, network, per_class, draws, seed, train):
         raise TypeError(f"seed is {seed!r}; it must be a whole number")
 
 
-def _try(method, given, labels, truth, classes, seed, network):
+def _try(method, X, labels, X_test, truth, classes, seed, network):
     """What one method makes of one draw: the facts that `_row` brings together."""
     forget_peak_memory()
     begin = time.perf_counter()
@@ -308,7 +312,7 @@ def _try(method, given, labels, truth, classes, seed, network):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             warnings.simplefilter("ignore", DeprecationWarning)  # is about code, not about results
-            predicted, C = METHODS[method][0](given[0], labels, given[1], seed, network)
+            predicted, C = METHODS[method][0](X, labels, X_test, seed, network)
     except NotRun as reason:
         return {**facts, "note": str(reason)}
     pairs = np.bincount(truth * classes + predicted, minlength=classes**2)

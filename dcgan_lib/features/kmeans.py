@@ -8,7 +8,6 @@ import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 from tqdm import tqdm
 
 from dcgan_lib.data.image_set import ImageSet
@@ -66,7 +65,7 @@ class KMeansFeatures(TransformerMixin, BaseEstimator):
         self.random_state = random_state
         self.progress = progress
 
-    def fit(self, images: ImageSet | Tensor, y: None = None) -> "KMeansFeatures":
+    def fit(self, images: ImageSet | torch.Tensor, y: None = None) -> "KMeansFeatures":
         """Learn whitening and centroids from random patches.
 
         Parameters
@@ -109,7 +108,7 @@ class KMeansFeatures(TransformerMixin, BaseEstimator):
         return self
 
     @torch.no_grad()
-    def transform(self, images: ImageSet | Tensor) -> np.ndarray:
+    def transform(self, images: ImageSet | torch.Tensor) -> np.ndarray:
         """Features of images, an ImageSet or uint8 (N, C, H, W): float32 (N, 4 * n_centroids)."""
         check_is_fitted(self)
         pixels, features = getattr(images, "images", images), []
