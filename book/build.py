@@ -84,7 +84,7 @@ def build(notebooks, out):
     Returns True when there was no warning.
     """
     if out.exists() and any(out.iterdir()) and not (out / ".buildinfo").exists():
-        sys.exit(f"{out} holds something other than a book; choose another folder with --out")
+        sys.exit(f"{out} holds something else than a book; choose another folder with --out")
     with tempfile.TemporaryDirectory() as folder:
         stage(Path(folder), notebooks)
         command = [

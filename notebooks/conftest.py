@@ -1,4 +1,7 @@
-"""`pytest --nbval notebooks`: the stored notebooks hold no progress bars, so what comes on stderr is not compared."""
+"""For `pytest --nbval notebooks`: what comes on stderr is not compared.
+
+The stored notebooks hold no progress bars.
+"""
 
 
 def pytest_collectstart(collector):

@@ -1,8 +1,10 @@
-"""Images made on the spot, for every test of the package; a run and a built book, for those of the notebooks."""
+"""What tests share: images made on the spot, a run of all chapters, and a rendered book."""
 
+import json
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import build
@@ -11,9 +13,11 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from filelock import FileLock
 from PIL import Image
 
-# A shell that starts the tests in the background lets them ignore Ctrl-C, and the programs under test would inherit that.
+# A shell that starts the tests in the background lets them ignore Ctrl-C; the programs under test
+# would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,7 +32,7 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def make_images():
-    """make_images(n, size, channels, classes): bright squares on a noisy ground, one position a class."""
+    """make_images(n, size, channels, classes): bright squares on noise, one position a class."""
     from dcgan_lib import ImageSet
 
     def make(n=96, size=32, channels=1, classes=4, seed=0):
@@ -53,10 +57,41 @@ def make_images():
     return make
 
 
+def pytest_collection_modifyitems(items):
+    """Whatever needs a run of all chapters is slow; the stored notebooks are tested in any case."""
+    for item in items:
+        if "coloured_run" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
-def coloured_run(tmp_path_factory):
-    """The run folder of the real chapters, through the command line, on a small tree of coloured pictures."""
-    folder = tmp_path_factory.mktemp("coloured")
+def make_once(tmp_path_factory, worker_id):
+    """make_once(name, make): a folder that `make(folder)` fills, once for all parallel processes.
+
+    `make` may return anything that JSON can hold; (that, the folder) is returned.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        shared = shared.parent
+
+    def once(name, make):
+        folder, done = shared / name, shared / f"{name}.json"
+        with FileLock(shared / f"{name}.lock"):
+            if not done.exists():
+                folder.mkdir()
+                done.write_text(json.dumps(make(folder)))
+        return json.loads(done.read_text()), folder
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def coloured_run(make_once):
+    """The run folder of all chapters, through the command line, on a few coloured pictures."""
+    return make_once("coloured", run_chapters_on_coloured_pictures)[1] / "runs" / "coloured"
+
+
+def run_chapters_on_coloured_pictures(folder):
     hues = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (40, 60, 200)}
     draw = np.random.default_rng(0)
     for split, count in (("train", 30), ("test", 12)):
@@ -87,11 +122,9 @@ def coloured_run(tmp_path_factory):
         str(folder / "runs"),
     ]
     subprocess.run([sys.executable, *command], cwd=ROOT)
-    return folder / "runs" / "coloured"
 
 
 @pytest.fixture(scope="session")
-def book(tmp_path_factory):
+def book(make_once):
     """(whether the strict build was clean, the folder of pages) of the committed notebooks."""
-    pages = tmp_path_factory.mktemp("book") / "html"
-    return build.build(make_notebooks.NOTEBOOKS, pages), pages
+    return make_once("book", partial(build.build, make_notebooks.NOTEBOOKS))

@@ -1,4 +1,7 @@
-"""The chapters as texts: pairs in step, parameters that reach their cells, pictures described, exercises solved."""
+"""The chapters as texts.
+
+Pairs are in step, parameters reach their cells, pictures are described, exercises are solved.
+"""
 
 import ast
 import dis
@@ -26,7 +29,7 @@ def code_cells(md):
 
 
 def names(source, operations):
-    """Names that a cell's code, functions included, touches with one of these bytecode operations."""
+    """Names that a cell's code, with its functions, touches by one of these bytecode operations."""
 
     def walk(code):
         for step in dis.get_instructions(code):
@@ -81,6 +84,8 @@ def test_every_kind_of_difference_is_noticed(tmp_path):
     assert ": caption of" in found(edit_caption)
     assert "set-up cell" in found(edit_setup)
     assert ": tags of" in found(lambda book, code: code[1].metadata.update(tags=["other"]))
+    assert ": folding of" in found(lambda book, code: code[-1].metadata.pop("cellView"))
+    assert ": folding of" in found(lambda book, code: code[-1].metadata.pop("jupyter"))
     assert ": kind of" in found(lambda book, code: code[0].update(cell_type="raw"))
     assert "cells" in found(lambda book, code: book.cells.pop())
     assert "not executed" in found(lambda book, code: code[-1].update(execution_count=None))
@@ -123,7 +128,7 @@ def test_a_parameter_has_the_same_default_in_all_chapters():
 
 @each_chapter
 def test_every_parameter_reaches_its_cells(md):
-    """papermill's values are those that the later cells see: used somewhere, overwritten nowhere."""
+    """The later cells see papermill's values: each is used somewhere and overwritten nowhere."""
     notebook = load_notebook_node(str(md.with_suffix(".ipynb")))
     before = {}
     exec(next(cell.source for cell in notebook.cells if "parameters" in tags(cell)), before)
@@ -159,8 +164,11 @@ def test_cells_are_short_and_treat_small_runs_like_large_ones(md):
 
 @each_chapter
 def test_no_widget_that_talks_back(md):
-    """Output widgets (`interact` makes one) answer the program that executes the notebook while it listens for the
-    kernel; now and then it then waits for ever. Sliders with `observe` and an Image widget do the same safely."""
+    """There is no output widget, such as `interact` makes.
+
+    It answers the program that executes the notebook while that listens for the kernel, and now
+    and then the program waits for ever. Sliders with `observe` and an Image widget are safe.
+    """
     for cell in code_cells(md):
         assert not re.search(r"\binteract\w*\(|\bOutput\(", cell.source), cell.source
 
@@ -196,13 +204,6 @@ def test_questions_are_answered_and_exercises_solved(md):
             f"a solution in view in {exercise.splitlines()[0]}"
         )
     assert section(md, "Where next").strip()
-
-
-@each_chapter
-def test_solutions_are_folded_in_jupyterlab_and_colab(md):
-    for cell in nbformat.read(md.with_suffix(".ipynb"), as_version=4).cells:
-        if "solution" in tags(cell):
-            assert cell.metadata.jupyter.source_hidden and cell.metadata.cellView == "form"
 
 
 def test_the_file_of_the_built_in_data_says_what_the_chapters_have_by_themselves():
