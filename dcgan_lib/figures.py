@@ -240,8 +240,25 @@ def architecture_table(network):
     return table(rows)
 
 
-def results_table(rows, caption=""):
-    """`classification_table`'s rows as a reader wants them: percent, and the number of classes predicted."""
+def results_table(rows: list[dict], caption: str = "") -> Table:
+    """The rows of `classification_table` as a reader wants them.
+
+    Accuracies are in percent. The columns C and warnings are left out where no row has any.
+
+    Parameters
+    ----------
+    rows : list of dict
+        From `classification_table`, or from a record of it.
+    caption : str, default ""
+
+    Examples
+    --------
+    >>> from dcgan_lib import classification_table, load_images
+    >>> train, test = (load_images("digits", split=split) for split in ("train", "test"))
+    >>> rows = classification_table(train, test, methods=["majority class"], progress=False)
+    >>> results_table(rows).header[:4]
+    ['method', 'input', 'labels', 'error %']
+    """
 
     def cells(row):
         size = (
@@ -250,6 +267,11 @@ def results_table(rows, caption=""):
             else f"{row['per_class']} a class"
         )
         start = {"method": row["method"], "input": row["input"], "labels": size}
+        chosen = sorted(row.get("C") or ())
+        end = {
+            "C": " to ".join(f"{C:g}" for C in sorted({*chosen[:1], *chosen[-1:]})),
+            "warnings": "; ".join(row.get("warnings", ())),
+        }
         if row["accuracy"] is None:
             return {
                 **start,
@@ -258,6 +280,7 @@ def results_table(rows, caption=""):
                 "classes predicted": row["note"],
                 "seconds": "",
                 "peak GB": "",
+                **end,
             }
         spread = f" ± {100 * row['spread']:.1f}" if row["spread"] is not None else ""
         return {
@@ -267,6 +290,12 @@ def results_table(rows, caption=""):
             "classes predicted": f"{row['classes_predicted']} of {row['classes']}",
             "seconds": f"{row['seconds']:.1f}",
             "peak GB": f"{row['peak_memory_mb'] / 1000:.1f}" if row.get("peak_memory_mb") else "",
+            **end,
         }
 
-    return table([cells(row) for row in rows], caption)
+    lines = [cells(row) for row in rows]
+    unused = {name for name in ("C", "warnings") if not any(line[name] for line in lines)}
+    return table(
+        [{name: cell for name, cell in line.items() if name not in unused} for line in lines],
+        caption,
+    )

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from dcgan_lib.utils.device import default_device
+
 BLOCK_NUMBERS = 2**23  # a block of 32 MB is read once from memory and then used from the cache
 STORED_DTYPES = (np.float32, np.float16)  # are read as they lie; anything else is converted
 
@@ -22,11 +24,15 @@ class FeatureMatrix:
     ----------
     X : ndarray of shape (n_images, n_features)
         Is never changed. A GPU keeps a copy where that takes less than half of its free memory.
-    device : str or torch.device, default "cpu"
-        Where the blocks are.
-    bf16 : bool, default False
-        Products within `float32_products(bf16=True)` are to be expected, which round a block's
-        numbers. The other factor then goes in two parts, so that it is not rounded as well.
+    device : str or torch.device, default None
+        Where the blocks are; None for `default_device()`. For "mps" it is the CPU, since Apple's
+        GPUs have no float64.
+
+    Attributes
+    ----------
+    bf16 : bool
+        Set it where products are computed within `float32_products(bf16=True)`, which rounds the
+        numbers of a block. The other factor then goes in two parts, so that it keeps its digits.
 
     Examples
     --------
@@ -37,8 +43,10 @@ class FeatureMatrix:
             [ 1.,  0.]])
     """
 
-    def __init__(self, X: np.ndarray, device: str | torch.device = "cpu", bf16: bool = False):
-        self.X, self.shape, self.device, self.bf16 = X, X.shape, torch.device(device), bf16
+    def __init__(self, X: np.ndarray, device: str | torch.device | None = None):
+        device = torch.device(device or default_device())
+        self.device = torch.device("cpu") if device.type == "mps" else device
+        self.X, self.shape, self.bf16 = X, X.shape, False
         self.mean, self.scale = None, torch.ones(1, device=self.device)
         self.block_rows = max(64, BLOCK_NUMBERS // X.shape[1])
         if self.device.type == "cuda" and X.nbytes < torch.cuda.mem_get_info(self.device)[0] / 2:
@@ -73,8 +81,8 @@ class FeatureMatrix:
                     "for float32; divide the columns by a constant"
                 )
             step = centre.double().cpu() + pivot.double().cpu() - mean
-            squares = squares + spread.double().cpu()
-            squares = squares + step.square() * (before * here / (before + here))
+            between = step.square() * (before * here / (before + here))
+            squares = squares + spread.double().cpu() + between
             mean = mean + step * (here / (before + here))
         deviation = (squares / self.shape[0]).sqrt()
         constant = deviation <= 1e-6 * mean.abs()  # as far as float32 can tell
@@ -118,9 +126,9 @@ class FeatureMatrix:
         self, w: torch.Tensor, b: torch.Tensor, positions: np.ndarray | None = None
     ) -> torch.Tensor:
         """Scores of all rows, or of those at some positions: (rows, classes) = rows @ w.T + b."""
-        w, b = w.to(self.device) * self.scale, b.to(self.device)[:, None]
-        found = [(self.block_scores(w, block) + b).cpu() for _, block in self.blocks(positions)]
-        return torch.cat(found, dim=1).T
+        w = w.to(self.device) * self.scale
+        found = [self.block_scores(w, block).cpu() for _, block in self.blocks(positions)]
+        return torch.cat(found, dim=1).T + b
 
     def block_scores(self, w: torch.Tensor, block: torch.Tensor) -> torch.Tensor:
         """The product w @ block.T, (classes, rows); `linear` has the faster routine for it."""
@@ -165,8 +173,7 @@ def float32_products(bf16: bool = False) -> Iterator[None]:
     """
     if hasattr(torch.backends, "fp32_precision"):  # torch 2.9 or newer
         settings = torch.backends.mkldnn.matmul, torch.backends.cuda.matmul
-        before = [setting.fp32_precision for setting in settings]
-        wanted = ("bf16" if bf16 else "ieee", "ieee")
+        before, wanted = [s.fp32_precision for s in settings], ("bf16" if bf16 else "ieee", "ieee")
 
         def change(values):
             for setting, value in zip(settings, values):

@@ -36,9 +36,8 @@ def _knn(train, labels, test, seed, network):
     from sklearn.neighbors import KNeighborsClassifier
 
     train, test = _standardised(train, test)
-    neighbours = KNeighborsClassifier(min(5, len(labels)), algorithm="brute")
-    neighbours.fit(train.rows().numpy(), labels)
-    return _predict(neighbours.predict, test), None
+    knn = KNeighborsClassifier(min(5, len(labels)), algorithm="brute")
+    return _predict(knn.fit(train.rows().numpy(), labels).predict, test), None
 
 
 def _standardised(train, test):
@@ -115,11 +114,10 @@ def _rbf_svm(train, labels, test, seed, network, grid=RBF_GRID):
     gamma = 1 / (rows.shape[1] * (rows.var(correction=0).item() or 1))  # 0: all are constant
     kernel = rbf_kernel(rows, rows, gamma)
     held_out, rest = hold_out_fifth(len(labels), seed)
-    fitted_to, tried_on = kernel[np.ix_(rest, rest)], kernel[np.ix_(held_out, rest)]
 
     def accuracy(C):
-        svm = SVC(C=C, kernel="precomputed").fit(fitted_to, labels[rest])
-        return svm.score(tried_on, labels[held_out])
+        svm = SVC(C=C, kernel="precomputed").fit(kernel[np.ix_(rest, rest)], labels[rest])
+        return svm.score(kernel[np.ix_(held_out, rest)], labels[held_out])
 
     possible = len(grid) > 1 and len(np.unique(labels[rest])) > 1
     C = max(grid, key=accuracy) if possible else grid[0]
@@ -148,12 +146,11 @@ def _sgd(train, labels, test, seed, network, passes=5):
         n_jobs=-1,
         random_state=seed,
     )
-    classes = np.unique(labels)
     for number in range(passes):
         order = torch.randperm(len(labels), generator=rng(seed, f"pass {number}"))
         for chunk in order.split(CHUNK_ROWS):
             positions = np.sort(chunk.numpy())
-            sgd.partial_fit(train.rows(positions).numpy(), labels[positions], classes)
+            sgd.partial_fit(train.rows(positions).numpy(), labels[positions], np.unique(labels))
     return _predict(sgd.predict, test), None
 
 
@@ -194,10 +191,10 @@ def _train_with_labels(layers, maps, train, labels, test, seed, batch_size=128, 
     device = torch.device(default_device())
     linear = nn.utils.skip_init(nn.Linear, 16 * maps, int(labels.max()) + 1)
     _initialise([linear], rng(seed, "linear layer weights"))
-    network = nn.Sequential(*layers, nn.Flatten(), linear)
-    network.to(device, memory_format=torch.channels_last)
+    network = nn.Sequential(*layers, nn.Flatten(), linear).to(
+        device, memory_format=torch.channels_last
+    )
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
-    target = torch.from_numpy(labels)
     # BatchNorm cannot learn from one image, so a last batch of 1 is left out.
     steps = len(train) // batch_size + (len(train) % batch_size > 1)
     for number in range(max(10, -(-least_steps // steps))):
@@ -205,15 +202,16 @@ def _train_with_labels(layers, maps, train, labels, test, seed, batch_size=128, 
         for rows in order.split(batch_size)[:steps]:
             with torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device)):
                 logits = network(to_float(train[rows].to(device)))
-            loss = nn.functional.cross_entropy(logits.float(), target[rows].to(device))
+            loss = nn.functional.cross_entropy(
+                logits.float(), torch.from_numpy(labels)[rows].to(device)
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
     network.eval()
     with torch.no_grad():
-        batches = test.split(batch_size)
-        found = [network(to_float(batch.to(device))).argmax(1).cpu() for batch in batches]
-    return torch.cat(found).numpy(), None
+        scores = [network(to_float(batch.to(device))) for batch in test.split(batch_size)]
+    return torch.cat(scores).argmax(1).cpu().numpy(), None
 
 
 class NotRun(Exception):
@@ -226,7 +224,7 @@ METHODS = {
     "majority class": (_majority, "pixels"),
     "KNN": (_knn, "pixels"),
     "linear L2-SVM": (_linear_svm, "features"),
-    # With this C in gomez, section 3.6.
+    # gomez, section 3.6, gives this C.
     "RBF SVM, C = 1e-4": (lambda *given: _rbf_svm(*given, grid=(1e-4,)), "features"),
     "RBF SVM, C chosen": (_rbf_svm, "features"),
     "SGD, squared hinge": (_sgd, "features"),

@@ -246,8 +246,9 @@ def _check_features(features, train, test):
         ):
             raise TypeError(f"{wanted}; {name!r} is not a pair of matrices with rows and columns")
         if any(matrix.dtype.kind not in "iuf" for matrix in pair):
-            dtypes = " and ".join(str(matrix.dtype) for matrix in pair)
-            raise TypeError(f"features {name!r} are {dtypes}; give numbers")
+            raise TypeError(
+                f"features {name!r} are {pair[0].dtype} and {pair[1].dtype}; give numbers"
+            )
         (rows, columns), (test_rows, test_columns) = (matrix.shape for matrix in pair)
         if (rows, test_rows) != (len(train), len(test)):
             raise ValueError(
@@ -330,8 +331,8 @@ def _try(method, X, labels, X_test, truth, classes, seed, network):
 
 def _row(cell, tries, classes):
     """One row of the table, from the draws of a method, input and size."""
-    row = dict(zip(("method", "input", "per_class"), cell))
-    row |= {"train_images": tries[0]["train_images"], "classes": classes, "warnings": []}
+    row = dict(zip(("method", "input", "per_class"), cell), classes=classes, warnings=[])
+    row["train_images"] = tries[0]["train_images"]
     if "note" in tries[0]:
         return {**row, **dict.fromkeys(MEASURED), "note": tries[0]["note"]}
     draws = {name: [attempt[name] for attempt in tries] for name in tries[0]}

@@ -321,12 +321,10 @@ def _on_disk(path, shape, dtype):
 
 def _mean_features(network, recipe, pixels, mirror, shift):
     """The features of a batch, means over the mirror images and places that were asked for."""
-    device = next(network.parameters()).device
-    images = to_float(pixels.to(device))
-    side, moves = images.shape[-1], (0,)
-    if shift:
-        images, moves = pad(images, [shift] * 4, mode="reflect"), (0, shift, 2 * shift)
-    views = [images[:, :, y : y + side, x : x + side] for y in moves for x in moves]
+    images = to_float(pixels.to(next(network.parameters()).device))
+    padded, side = pad(images, [shift] * 4, mode="reflect"), images.shape[-1]
+    moves = sorted({0, shift, 2 * shift})
+    views = [padded[:, :, y : y + side, x : x + side] for y in moves for x in moves]
     if mirror:
         views += [view.flip(3) for view in views]
     return sum(

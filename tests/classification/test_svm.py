@@ -314,9 +314,9 @@ def test_products_are_as_asked_and_the_setting_comes_back_after_an_error():
 def test_the_device_is_the_fastest_unless_told_otherwise(monkeypatch):
     """float64, which the solver needs, is missing on "mps": there it computes on the CPU."""
     X, y, _, _ = digits()
-    monkeypatch.setattr(svm, "default_device", lambda: "mps")
+    monkeypatch.setattr(matrix, "default_device", lambda: "mps")
     assert L2SVM(0.01).fit(X, y).score(X, y) > 0.9
-    monkeypatch.setattr(svm, "default_device", lambda: "cuda:99")
+    monkeypatch.setattr(matrix, "default_device", lambda: "cuda:99")
     with pytest.raises((RuntimeError, AssertionError)):
         L2SVM(0.01).fit(X, y)
     assert L2SVM(0.01, device="cpu").fit(X, y).score(X, y) > 0.9
