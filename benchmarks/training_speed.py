@@ -107,9 +107,7 @@ def ladder(size, kernel, device):
     order = dict(order=torch.channels_last, fused=True, tuned=True)
     rungs = {
         "textbook loop": rung(textbook_step, real),
-        "no questions, D frozen in the G step": rung(
-            training_step, real
-        ),
+        "no questions, D frozen in the G step": rung(training_step, real),
         "channels_last, fused Adam": rung(training_step, last, **order),
     }
     if bf16:
