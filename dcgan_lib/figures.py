@@ -1,8 +1,9 @@
 """Every picture and table in the book, in one look.
 
-The generator is orange and the discriminator blue, everywhere; real images stand left of generated ones. Figures have
-a light, opaque background, so that they read the same on a light page and on a dark one. Each function returns a
-figure or a table; as the last line of a notebook cell it is shown.
+The generator is orange and the discriminator blue, everywhere; real images stand left of
+generated ones. Figures have a light, opaque background, so that they read the same on a light
+page and on a dark one. Each function returns a figure or a table; as the last line of a notebook
+cell it is shown.
 """
 
 from html import escape
@@ -103,7 +104,7 @@ def image_row(images, titles, columns=5):
 
 
 def _smooth(values, window):
-    """Mean over `window` steps around each step; shorter at both ends, so that nothing is made up there."""
+    """Mean over `window` steps around each step, and over fewer at both ends."""
     sums = np.convolve(values, np.ones(window), "same")
     return sums / np.convolve(np.ones(len(values)), np.ones(window), "same")
 
@@ -123,7 +124,7 @@ def _curves(history, lines, ylabel):
 
 
 def loss_curves(history):
-    """Loss of both networks at every step, faint, and smoothed, bold (Figure 5 of gomez, Figure 2 of singh)."""
+    """Loss of both networks at every step, faint, and smoothed (gomez, Figure 5; singh, Figure 2)."""
     lines = [
         ("loss_d", "discriminator", DISCRIMINATOR, "-"),
         ("loss_g", "generator", GENERATOR, "-"),
@@ -134,7 +135,7 @@ def loss_curves(history):
 
 
 def probability_curves(history):
-    """What D answers on average: on real images, and on generated ones before and after its update."""
+    """Mean answers of D: on real images, and on generated ones before and after its update."""
     lines = [
         ("d_real", "D(x)", DISCRIMINATOR, "-"),
         ("d_fake_before", "D(G(z)) before", GENERATOR, "-"),
@@ -153,7 +154,8 @@ def feature_map_picture(image, maps, count=8):
     ----------
     image : Tensor of shape (C, H, W)
     maps : list of Tensor of shape (maps, height, width)
-        From `dcgan_lib.features.extraction.block_maps`, for this image. Each map is scaled to its own range.
+        From `dcgan_lib.features.extraction.block_maps`, for this image. Each map is scaled to its
+        own range.
     """
     widths = [1, 0.2, *[1] * count]  # the image, a gap, the maps
     figure, axes = _subplots(
@@ -174,7 +176,7 @@ def feature_map_picture(image, maps, count=8):
 
 
 def confusion_picture(confusion, classes):
-    """Which class is taken for which: a row for each true class, which adds up to one, a column for each answer.
+    """Which class is taken for which: a row, which adds up to one, for each true class.
 
     Parameters
     ----------
@@ -198,7 +200,7 @@ def confusion_picture(confusion, classes):
 
 
 class Table:
-    """Rows of text under a header, shown as HTML in a notebook and in the book, as plain text elsewhere."""
+    """Rows of text under a header: HTML in a notebook and in the book, plain text elsewhere."""
 
     def __init__(self, header, rows, caption=""):
         self.header, self.caption = [str(cell) for cell in header], caption
