@@ -172,8 +172,9 @@ def _labelled_discriminator(train, labels, test, seed, network):
 
     This is what the architecture can do.
     """
-    shape = network.image_size, network.channels, network.width, network.kernel_size
-    new = Discriminator(*shape, seed=seed)
+    new = Discriminator(
+        network.image_size, network.channels, network.width, network.kernel_size, seed=seed
+    )
     return _train_with_labels(new.blocks, new.head.in_channels, train, labels, test, seed)
 
 

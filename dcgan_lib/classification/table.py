@@ -7,6 +7,7 @@ from numbers import Integral
 
 import numpy as np
 import torch
+from sklearn.metrics import confusion_matrix
 from tqdm import tqdm
 
 from dcgan_lib.classification.matrix import FeatureMatrix
@@ -316,13 +317,12 @@ def _try(method, X, labels, X_test, truth, classes, seed, network):
             predicted, C = METHODS[method][0](X, labels, X_test, seed, network)
     except NotRun as reason:
         return {**facts, "note": str(reason)}
-    pairs = np.bincount(truth * classes + predicted, minlength=classes**2)
     return {
         **facts,
         "accuracy": float((predicted == truth).mean()),
         "classes_predicted": len(np.unique(predicted)),
         "C": C,
-        "confusion": pairs.reshape(classes, classes),
+        "confusion": confusion_matrix(truth, predicted, labels=np.arange(classes)),
         "seconds": time.perf_counter() - begin,
         "peak_memory_mb": peak_memory_mb(),
         "warnings": [str(warning.message) for warning in caught],

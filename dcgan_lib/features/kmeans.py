@@ -114,8 +114,9 @@ class KMeansFeatures(TransformerMixin, BaseEstimator):
         pixels, features = getattr(images, "images", images), []
         side = pixels.shape[2] - self.patch_size + 1
         halves = slice(-(-side // 2)), slice(-(-side // 2), None)
-        batches = pixels.split(IMAGES_PER_BATCH)
-        for batch in tqdm(batches, "k-means features", disable=not self.progress, delay=1):
+        for batch in tqdm(
+            pixels.split(IMAGES_PER_BATCH), "k-means features", disable=not self.progress, delay=1
+        ):
             patches = (self._patches(batch) - self.mean_) @ self.whitening_
             square = patches.square().sum(2, keepdim=True) + self.centroids_.square().sum(1)
             distance = square.sub_(2 * patches @ self.centroids_.T).clamp_(min=0).sqrt_()
