@@ -175,8 +175,8 @@ def float32_products(bf16: bool = False) -> Iterator[None]:
         settings = torch.backends.mkldnn.matmul, torch.backends.cuda.matmul
         before, wanted = [s.fp32_precision for s in settings], ("bf16" if bf16 else "ieee", "ieee")
 
-        def change(values):
-            for setting, value in zip(settings, values):
+        def change(precision):
+            for setting, value in zip(settings, precision):
                 setting.fp32_precision = value
     else:
         change, before = torch.set_float32_matmul_precision, torch.get_float32_matmul_precision()

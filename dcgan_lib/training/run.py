@@ -48,6 +48,12 @@ class Run:
         `d_fake_after` and `images_per_second` (measured over the steps around it).
     dir : Path
         The run folder.
+
+    Examples
+    --------
+    >>> run = Run.load("runs/digits/dcgan")  # doctest: +SKIP
+    >>> run.samples().shape  # doctest: +SKIP
+    torch.Size([41, 64, 1, 32, 32])
     """
 
     generator: Generator
