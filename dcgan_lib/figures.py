@@ -6,14 +6,18 @@ page and on a dark one. Each function returns a figure or a table; as the last l
 cell it is shown.
 """
 
+from collections.abc import Sequence
 from html import escape
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+from torch import Tensor
 
 from dcgan_lib.data.pixels import to_uint8
-from dcgan_lib.models import layer_table
+from dcgan_lib.models import Discriminator, Generator, layer_table
 
 GENERATOR, DISCRIMINATOR, FADED = "#c4570e", "#1f6aa5", "#8a8f98"
 PAPER = "#fafaf7"
@@ -62,7 +66,7 @@ def _tile(images, columns):
     return canvas
 
 
-def sample_grid(*groups, titles=(), columns=8):
+def sample_grid(*groups: Tensor, titles: Sequence[str] = (), columns: int = 8) -> Figure:
     """Images in a grid; several groups stand side by side, each under its title.
 
     Parameters
@@ -91,7 +95,7 @@ def sample_grid(*groups, titles=(), columns=8):
     return figure
 
 
-def image_row(images, titles, columns=5):
+def image_row(images: Tensor, titles: Sequence[str], columns: int = 5) -> Figure:
     """Single images, each under its own title."""
     rows = -(-len(images) // columns)
     figure, axes = _subplots(rows, columns, figsize=(6.4, 1.65 * rows * 5 / columns), squeeze=False)
@@ -123,8 +127,8 @@ def _curves(history, lines, ylabel):
     return figure, axis
 
 
-def loss_curves(history):
-    """Loss of both networks at every step, faint, and smoothed (gomez, Figure 5; singh, Figure 2)."""
+def loss_curves(history: dict) -> Figure:
+    """Loss of both networks at every step, and smoothed (gomez, Figure 5; singh, Figure 2)."""
     lines = [
         ("loss_d", "discriminator", DISCRIMINATOR, "-"),
         ("loss_g", "generator", GENERATOR, "-"),
@@ -134,7 +138,7 @@ def loss_curves(history):
     return figure
 
 
-def probability_curves(history):
+def probability_curves(history: dict) -> Figure:
     """Mean answers of D: on real images, and on generated ones before and after its update."""
     lines = [
         ("d_real", "D(x)", DISCRIMINATOR, "-"),
@@ -147,7 +151,7 @@ def probability_curves(history):
     return figure
 
 
-def feature_map_picture(image, maps, count=8):
+def feature_map_picture(image: Tensor, maps: Sequence[Tensor], count: int = 8) -> Figure:
     """One image, and the first `count` maps of each block, one row a block.
 
     Parameters
@@ -175,7 +179,7 @@ def feature_map_picture(image, maps, count=8):
     return figure
 
 
-def confusion_picture(confusion, classes):
+def confusion_picture(confusion: ArrayLike, classes: Sequence[str]) -> Figure:
     """Which class is taken for which: a row, which adds up to one, for each true class.
 
     Parameters
@@ -226,14 +230,14 @@ class Table:
         return "\n".join([self.caption, *lines] if self.caption else lines)
 
 
-def table(rows, caption=""):
+def table(rows: list[dict], caption: str = "") -> Table:
     """A table from a list of dicts with the same keys; the keys are the header."""
     if not rows:
         raise ValueError("there are no rows to make a table of")
     return Table(rows[0], [row.values() for row in rows], caption)
 
 
-def architecture_table(network):
+def architecture_table(network: Generator | Discriminator) -> Table:
     """Layers, output shape and parameters of each block (Table 1 of gomez)."""
     rows = [
         {**row, "output": "x".join(map(str, row["output"])), "parameters": f"{row['parameters']:,}"}
