@@ -21,11 +21,19 @@ from statistics import median
 import numpy as np
 import torch
 from tqdm import tqdm
-from training_speed import BATCH, clock, textbook_loader
+from training_speed import BATCH, clock, players, textbook_loader
 
-from dcgan_lib import ImageSet, TrainConfig, environment, load_images, read_record, write_record
+from dcgan_lib import (
+    ImageSet,
+    TrainConfig,
+    environment,
+    has_bf16,
+    load_images,
+    read_record,
+    training_step,
+    write_record,
+)
 from dcgan_lib.training.batches import Batches
-from dcgan_lib.training.players import Players
 from dcgan_lib.utils.device import default_device
 
 DEVICE = default_device()
@@ -36,8 +44,8 @@ def serve(batches, steps):
         batches.at(step)
 
 
-def advance(players, batches, step):
-    players.advance(*batches.at(step))
+def train_one_step(given, batches, step):
+    training_step(*given, *batches.at(step), bf16=has_bf16(DEVICE))
 
 
 def our_epoch(images):
@@ -107,11 +115,14 @@ def large(count, steps):
         serving = clock(
             lambda: serve(served["mapped"], tqdm(range(epoch), "an epoch of batches")), DEVICE
         )
-        players, times = Players(config, device), {name: [] for name in served}
+        given = players(64, 4, DEVICE, order=torch.channels_last, fused=True)
+        times = {name: [] for name in served}
         for step in tqdm(range(steps), "training"):
             for name in served:  # in turn, so that a busy moment hits both
                 position = step * (epoch // steps) if name == "mapped" else step
-                times[name].append(clock(partial(advance, players, served[name], position), DEVICE))
+                times[name].append(
+                    clock(partial(train_one_step, given, served[name], position), DEVICE)
+                )
     speed = {name: BATCH / median(taken[2:]) for name, taken in times.items()}
     found = {
         "images": count,

@@ -1,10 +1,11 @@
 """Does bf16 train as fp32 does? The same data and seeds in both, their curves side by side.
 
-    python benchmarks/precision.py ROOT [--seeds 0 1] [--epochs 10] [--runs runs/precision] [--out RECORD.json]
+    python benchmarks/precision.py ROOT [--seeds 0 1] [--epochs 10] [--runs runs/precision] [--out
+    RECORD.json]
 
-ROOT is a folder of pictures as the data set `folder` takes it; CIFAR-10 in the book's record. Runs that were
-interrupted go on, finished ones are read. The question is whether two formats with one seed differ by less than two
-seeds with one format.
+ROOT is a folder of pictures as the data set `folder` takes it; CIFAR-10 in the book's record.
+Runs that were interrupted go on, finished ones are read. The question is whether two formats with
+one seed differ by less than two seeds with one format.
 """
 
 import argparse
@@ -39,7 +40,7 @@ def distance(one, other):
 
 
 def compare(found):
-    """Distances between the formats with one seed, and between two seeds with one format; from {format: {seed: curves}}."""
+    """Distances between the formats with one seed, and between the seeds with one format."""
     seeds = sorted(found["fp32"])
     return {
         "formats": [distance(found["fp32"][seed], found["bf16"][seed]) for seed in seeds],

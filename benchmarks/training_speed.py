@@ -1,13 +1,14 @@
 """How fast a training step is, rung by rung, against the loop that tutorials copy.
 
-    python benchmarks/training_speed.py                      # the ladder: one process, variants in turn
-    python benchmarks/training_speed.py --processes          # whole processes in turn, loading of images included
-    python benchmarks/training_speed.py --out results/training-speed-cpu.json
+    python benchmarks/training_speed.py                      # the ladder: one process, variants
+    in turn python benchmarks/training_speed.py --processes          # whole processes in turn,
+    loading of images included python benchmarks/training_speed.py --out
+    results/training-speed-cpu.json
 
-Medians count. The textbook loop stands below in full: fp32, PyTorch's default order, sigmoid and BCELoss, a
-discriminator that collects gradients while the generator learns, and five questions to the device in each step.
-On a GPU PyTorch's own settings hold for it, with which "fp32" convolutions are computed in TF32; ours let cuDNN choose
-the fastest routine, as `train` does.
+Medians count. The textbook loop stands below in full: fp32, PyTorch's default order, sigmoid and
+BCELoss, a discriminator that collects gradients while the generator learns, and five questions to
+the device in each step. On a GPU PyTorch's own settings hold for it, with which "fp32"
+convolutions are computed in TF32; ours let cuDNN choose the fastest routine, as `train` does.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -34,10 +36,10 @@ from dcgan_lib import (
     training_step,
     write_record,
 )
-from dcgan_lib.utils import device as machine
 from dcgan_lib.training.fast.convolutions import use_weight_gradient_by_product
 from dcgan_lib.training.fast.graph import GraphedStep
 from dcgan_lib.training.fast.memory import keep_freed_memory
+from dcgan_lib.utils import device as machine
 
 SHAPES = ((64, 4), (64, 5), (32, 4), (32, 5))  # pixels, kernel
 WIDTH, BATCH = 64, 128
@@ -93,8 +95,11 @@ def ladder(size, kernel, device):
         if routines:
             for network in given[:2]:
                 use_weight_gradient_by_product(network)
-        advance = lambda real, z: step(*given, real, z, *extra)
-        advance = GraphedStep(advance) if graph else advance
+
+        def plain(real, z):
+            return step(*given, real, z, *extra)
+
+        advance = GraphedStep(plain) if graph else plain
 
         def one_step():
             with torch.backends.cudnn.flags(
@@ -107,9 +112,7 @@ def ladder(size, kernel, device):
     order = dict(order=torch.channels_last, fused=True, tuned=True)
     rungs = {
         "textbook loop": rung(textbook_step, real),
-        "no questions, D frozen in the G step": rung(
-            training_step, real
-        ),
+        "no questions, D frozen in the G step": rung(training_step, real),
         "channels_last, fused Adam": rung(training_step, last, **order),
     }
     if bf16:
@@ -134,12 +137,12 @@ def flops_an_image(size, kernel):
 
 
 def peak_flops(device):
-    """The fastest product of large bf16 matrices (fp32 without bf16) seen on this device, in operations a second."""
+    """Operations a second of the fastest product of large matrices, in bf16 where there is it."""
     kind, best = torch.bfloat16 if machine.has_bf16(device) else torch.float32, 0
     for side in (1024, 2048, 4096) + ((8192, 16384) if device == "cuda" else ()):
         a, b = (torch.randn(side, side, device=device, dtype=kind) for _ in range(2))
         for _ in range(6):
-            seconds = clock(lambda: a @ b, device)
+            seconds = clock(partial(torch.matmul, a, b), device)
             best = max(best, 2 * side**3 / seconds)
     return best
 
@@ -155,12 +158,17 @@ def clock(action, device):
     return time.perf_counter() - start
 
 
+def run_often(step, times):
+    for _ in range(times):
+        step()
+
+
 def race(steps, device, rounds, repeat):
-    """Median seconds of each step, the variants in turn, and the median of the paired ratios to the first."""
+    """Median seconds of each step, taken in turn, and of the paired ratios to the first."""
     times = {name: [] for name in steps}
     for number in range(rounds + 4):  # the first four warm up: the capture of a graph is the fourth
         for name, step in steps.items():
-            seconds = clock(lambda: [step() for _ in range(repeat)], device) / repeat
+            seconds = clock(partial(run_often, step, repeat), device) / repeat
             if number >= 4:
                 times[name].append(seconds)
     first = next(iter(times.values()))
@@ -191,7 +199,8 @@ def one_process(device, rounds, shapes):
                 }
             )
             print(
-                f"{size} px, kernel {kernel}: {speed:10,.1f} images/s  {ratio:5.2f}x  {work * speed / 1e9:8,.0f} GFLOP/s "
+                f"{size} px, kernel {kernel}: {speed:10,.1f} images/s  {ratio:5.2f}x  "
+                f"{work * speed / 1e9:8,.0f} GFLOP/s "
                 f"{work * speed / peak:4.0%} of peak  {name}",
                 flush=True,
             )
@@ -199,7 +208,7 @@ def one_process(device, rounds, shapes):
 
 
 def textbook_loader(root, size):
-    """Batches as the tutorials load them: ImageFolder, and a DataLoader with two workers, which are kept."""
+    """Batches as the tutorials load them: ImageFolder, and a DataLoader with two workers."""
     from torchvision import datasets, transforms
 
     recipe = transforms.Compose(
@@ -268,7 +277,7 @@ def write_pictures(folder, size, count):
 
 
 def whole_processes(rounds, shapes, steps):
-    """Two programs in turn, each in a process of its own: images a second, ratio, largest memory."""
+    """Two programs in turn, each in its own process: images a second, ratio, largest memory."""
     rows = []
     for size, kernel in shapes:
         found = {"textbook": [], "ours": []}
@@ -303,7 +312,8 @@ def whole_processes(rounds, shapes, steps):
             }
         rows.append(row)
         print(
-            f"{size} px, kernel {kernel}: textbook {row['textbook']}, ours {row['ours']}: {ratio:.2f}x",
+            f"{size} px, kernel {kernel}: textbook {row['textbook']}, ours {row['ours']}: "
+            f"{ratio:.2f}x",
             flush=True,
         )
     return rows

@@ -74,6 +74,7 @@ def stage(folder, notebooks):
     for name in chapter_names():
         notebook = nbformat.read(notebooks / name, as_version=4)
         clean_outputs(notebook)
+        notebook.metadata.pop("papermill", None)  # it names folders of the machine
         show_parameters(notebook)
         nbformat.write(notebook, folder / "notebooks" / name)
 

@@ -1,8 +1,9 @@
 """The thin package behind the DCGAN book.
 
-Importing `dcgan_lib` costs nothing: a name is fetched from its module the first time it is used, so that a reader
-who only looks at images never waits for matplotlib or scikit-learn. `__init__.pyi` lists every public name with its
-module; editors and type checkers read the same list.
+Importing `dcgan_lib` costs nothing: a name is fetched from its module the first time it is used,
+so that a reader who only looks at images never waits for matplotlib or scikit-learn.
+`__init__.pyi` lists every public name with its module; editors and type checkers read the same
+list.
 """
 
 import lazy_loader

@@ -4,6 +4,8 @@ from .classification.methods import available_methods as available_methods
 from .classification.svm import L2SVM as L2SVM
 from .classification.table import classification_table as classification_table
 from .classification.table import draw_per_class as draw_per_class
+from .data.cache import cache_size as cache_size
+from .data.cache import clear_cache as clear_cache
 from .data.image_set import ImageSet as ImageSet
 from .data.loading import available_datasets as available_datasets
 from .data.loading import describe_datasets as describe_datasets

@@ -1,18 +1,23 @@
 """Every picture and table in the book, in one look.
 
-The generator is orange and the discriminator blue, everywhere; real images stand left of generated ones. Figures have
-a light, opaque background, so that they read the same on a light page and on a dark one. Each function returns a
-figure or a table; as the last line of a notebook cell it is shown.
+The generator is orange and the discriminator blue, everywhere; real images stand left of
+generated ones. Figures have a light, opaque background, so that they read the same on a light
+page and on a dark one. Each function returns a figure or a table; as the last line of a notebook
+cell it is shown.
 """
 
+from collections.abc import Sequence
 from html import escape
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+from torch import Tensor
 
 from dcgan_lib.data.pixels import to_uint8
-from dcgan_lib.models import layer_table
+from dcgan_lib.models import Discriminator, Generator, layer_table
 
 GENERATOR, DISCRIMINATOR, FADED = "#c4570e", "#1f6aa5", "#8a8f98"
 PAPER = "#fafaf7"
@@ -61,7 +66,7 @@ def _tile(images, columns):
     return canvas
 
 
-def sample_grid(*groups, titles=(), columns=8):
+def sample_grid(*groups: Tensor, titles: Sequence[str] = (), columns: int = 8) -> Figure:
     """Images in a grid; several groups stand side by side, each under its title.
 
     Parameters
@@ -90,7 +95,7 @@ def sample_grid(*groups, titles=(), columns=8):
     return figure
 
 
-def image_row(images, titles, columns=5):
+def image_row(images: Tensor, titles: Sequence[str], columns: int = 5) -> Figure:
     """Single images, each under its own title."""
     rows = -(-len(images) // columns)
     figure, axes = _subplots(rows, columns, figsize=(6.4, 1.65 * rows * 5 / columns), squeeze=False)
@@ -103,7 +108,7 @@ def image_row(images, titles, columns=5):
 
 
 def _smooth(values, window):
-    """Mean over `window` steps around each step; shorter at both ends, so that nothing is made up there."""
+    """Mean over `window` steps around each step, and over fewer at both ends."""
     sums = np.convolve(values, np.ones(window), "same")
     return sums / np.convolve(np.ones(len(values)), np.ones(window), "same")
 
@@ -122,8 +127,8 @@ def _curves(history, lines, ylabel):
     return figure, axis
 
 
-def loss_curves(history):
-    """Loss of both networks at every step, faint, and smoothed, bold (Figure 5 of gomez, Figure 2 of singh)."""
+def loss_curves(history: dict) -> Figure:
+    """Loss of both networks at every step, and smoothed (gomez, Figure 5; singh, Figure 2)."""
     lines = [
         ("loss_d", "discriminator", DISCRIMINATOR, "-"),
         ("loss_g", "generator", GENERATOR, "-"),
@@ -133,8 +138,8 @@ def loss_curves(history):
     return figure
 
 
-def probability_curves(history):
-    """What D answers on average: on real images, and on generated ones before and after its update."""
+def probability_curves(history: dict) -> Figure:
+    """Mean answers of D: on real images, and on generated ones before and after its update."""
     lines = [
         ("d_real", "D(x)", DISCRIMINATOR, "-"),
         ("d_fake_before", "D(G(z)) before", GENERATOR, "-"),
@@ -146,14 +151,15 @@ def probability_curves(history):
     return figure
 
 
-def feature_map_picture(image, maps, count=8):
+def feature_map_picture(image: Tensor, maps: Sequence[Tensor], count: int = 8) -> Figure:
     """One image, and the first `count` maps of each block, one row a block.
 
     Parameters
     ----------
     image : Tensor of shape (C, H, W)
     maps : list of Tensor of shape (maps, height, width)
-        From `dcgan_lib.features.extraction.block_maps`, for this image. Each map is scaled to its own range.
+        From `dcgan_lib.features.extraction.block_maps`, for this image. Each map is scaled to its
+        own range.
     """
     widths = [1, 0.2, *[1] * count]  # the image, a gap, the maps
     figure, axes = _subplots(
@@ -173,8 +179,8 @@ def feature_map_picture(image, maps, count=8):
     return figure
 
 
-def confusion_picture(confusion, classes):
-    """Which class is taken for which: a row for each true class, which adds up to one, a column for each answer.
+def confusion_picture(confusion: ArrayLike, classes: Sequence[str]) -> Figure:
+    """Which class is taken for which: a row, which adds up to one, for each true class.
 
     Parameters
     ----------
@@ -198,7 +204,7 @@ def confusion_picture(confusion, classes):
 
 
 class Table:
-    """Rows of text under a header, shown as HTML in a notebook and in the book, as plain text elsewhere."""
+    """Rows of text under a header: HTML in a notebook and in the book, plain text elsewhere."""
 
     def __init__(self, header, rows, caption=""):
         self.header, self.caption = [str(cell) for cell in header], caption
@@ -224,14 +230,14 @@ class Table:
         return "\n".join([self.caption, *lines] if self.caption else lines)
 
 
-def table(rows, caption=""):
+def table(rows: list[dict], caption: str = "") -> Table:
     """A table from a list of dicts with the same keys; the keys are the header."""
     if not rows:
         raise ValueError("there are no rows to make a table of")
     return Table(rows[0], [row.values() for row in rows], caption)
 
 
-def architecture_table(network):
+def architecture_table(network: Generator | Discriminator) -> Table:
     """Layers, output shape and parameters of each block (Table 1 of gomez)."""
     rows = [
         {**row, "output": "x".join(map(str, row["output"])), "parameters": f"{row['parameters']:,}"}
@@ -240,8 +246,25 @@ def architecture_table(network):
     return table(rows)
 
 
-def results_table(rows, caption=""):
-    """`classification_table`'s rows as a reader wants them: percent, and the number of classes predicted."""
+def results_table(rows: list[dict], caption: str = "") -> Table:
+    """The rows of `classification_table` as a reader wants them.
+
+    Accuracies are in percent. The columns C and warnings are left out where no row has any.
+
+    Parameters
+    ----------
+    rows : list of dict
+        From `classification_table`, or from a record of it.
+    caption : str, default ""
+
+    Examples
+    --------
+    >>> from dcgan_lib import classification_table, load_images
+    >>> train, test = (load_images("digits", split=split) for split in ("train", "test"))
+    >>> rows = classification_table(train, test, methods=["majority class"], progress=False)
+    >>> results_table(rows).header[:4]
+    ['method', 'input', 'labels', 'error %']
+    """
 
     def cells(row):
         size = (
@@ -250,6 +273,11 @@ def results_table(rows, caption=""):
             else f"{row['per_class']} a class"
         )
         start = {"method": row["method"], "input": row["input"], "labels": size}
+        chosen = sorted(row.get("C") or ())
+        end = {
+            "C": " to ".join(f"{C:g}" for C in sorted({*chosen[:1], *chosen[-1:]})),
+            "warnings": "; ".join(row.get("warnings", ())),
+        }
         if row["accuracy"] is None:
             return {
                 **start,
@@ -258,6 +286,7 @@ def results_table(rows, caption=""):
                 "classes predicted": row["note"],
                 "seconds": "",
                 "peak GB": "",
+                **end,
             }
         spread = f" ± {100 * row['spread']:.1f}" if row["spread"] is not None else ""
         return {
@@ -267,6 +296,12 @@ def results_table(rows, caption=""):
             "classes predicted": f"{row['classes_predicted']} of {row['classes']}",
             "seconds": f"{row['seconds']:.1f}",
             "peak GB": f"{row['peak_memory_mb'] / 1000:.1f}" if row.get("peak_memory_mb") else "",
+            **end,
         }
 
-    return table([cells(row) for row in rows], caption)
+    lines = [cells(row) for row in rows]
+    unused = {name for name in ("C", "warnings") if not any(line[name] for line in lines)}
+    return table(
+        [{name: cell for name, cell in line.items() if name not in unused} for line in lines],
+        caption,
+    )

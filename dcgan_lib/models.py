@@ -21,8 +21,8 @@ class Generator(nn.Module):
     """Draws images from latent vectors (Table 1 of gomez, right column, at the default sizes).
 
     Each block is a transposed convolution, BatchNorm and ReLU. The first block turns a latent
-    vector into maps of 4x4, and every later one doubles their size. `head` is the last transposed
-    convolution and Tanh.
+    vector into maps of 4x4, and the later ones double their size (with a kernel of 3, every
+    second one does). `head` is the last transposed convolution and Tanh.
 
     Parameters
     ----------

@@ -79,7 +79,7 @@ def published() -> dict:
     >>> published()["gomez"]["hyperparameters"]["epochs"]
     100
     """
-    return read_record("published")
+    return dict(read_record("published"))
 
 
 def _commit():

@@ -1,4 +1,4 @@
-"""The networks against the papers' tables and against an independent build of the same architecture."""
+"""The networks against the papers' tables and an independent build of the same architecture."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from dcgan_lib import Discriminator, Generator, count_parameters, layer_table
 
 
 def reference_discriminator(channels=3, width=64):
-    """The 64-pixel discriminator as a flat list of PyTorch layers, written from Table 1 of gomez."""
+    """The 64-pixel discriminator as a flat list of layers, written from Table 1 of gomez."""
     layers, maps_in = [], channels
     for i in range(4):
         layers.append(nn.Conv2d(maps_in, width << i, 4, 2, 1, bias=False))
@@ -53,7 +53,8 @@ def test_equal_to_the_reference_at_64_pixels():
 
 
 def test_parameter_counts_of_the_64_pixel_networks():
-    # 16 weights a pair of maps, plus scale and shift a normalised map; worked out from Table 1, not from the code.
+    # 16 weights a pair of maps, plus scale and shift a normalised map; worked out from Table 1,
+    # not from the code.
     pairs = 100 * 512 + 512 * 256 + 256 * 128 + 128 * 64 + 64 * 3
     assert count_parameters(Generator()) == 16 * pairs + 2 * (512 + 256 + 128 + 64) == 3_576_704
     pairs = 3 * 64 + 64 * 128 + 128 * 256 + 256 * 512 + 512 * 1

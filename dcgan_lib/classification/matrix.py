@@ -7,12 +7,11 @@ Every method of the classification tables that standardises its features does it
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn.functional import linear
+
+from dcgan_lib.utils.device import default_device
 
 BLOCK_NUMBERS = 2**23  # a block of 32 MB is read once from memory and then used from the cache
 STORED_DTYPES = (np.float32, np.float16)  # are read as they lie; anything else is converted
@@ -25,30 +24,35 @@ class FeatureMatrix:
     ----------
     X : ndarray of shape (n_images, n_features)
         Is never changed. A GPU keeps a copy where that takes less than half of its free memory.
-    device : str or torch.device, default "cpu"
-        Where the blocks are.
-    bf16 : bool, default False
-        Products within `float32_products(bf16=True)` are to be expected, which round a block's
-        numbers. The other factor then goes in two parts, so that it is not rounded as well.
+    device : str or torch.device, default None
+        Where the blocks are; None for `default_device()`. For "mps" it is the CPU, since Apple's
+        GPUs have no float64.
+
+    Attributes
+    ----------
+    bf16 : bool
+        Set it where products are computed within `float32_products(bf16=True)`, which rounds the
+        numbers of a block. The other factor then goes in two parts, so that it keeps its digits.
 
     Examples
     --------
     >>> matrix = FeatureMatrix(np.array([[1.0, 5.0], [3.0, 5.0]], np.float32))
-    >>> matrix.standardise()
+    >>> matrix.standardise(*matrix.statistics())
     >>> matrix.rows()
     tensor([[-1.,  0.],
             [ 1.,  0.]])
     """
 
-    def __init__(self, X: np.ndarray, device: str | torch.device = "cpu", bf16: bool = False):
-        self.X, self.shape, self.device, self.bf16 = X, X.shape, torch.device(device), bf16
+    def __init__(self, X: np.ndarray, device: str | torch.device | None = None):
+        device = torch.device(device or default_device())
+        self.device = torch.device("cpu") if device.type == "mps" else device
+        self.X, self.shape, self.bf16 = X, X.shape, False
         self.mean, self.scale = None, torch.ones(1, device=self.device)
         self.block_rows = max(64, BLOCK_NUMBERS // X.shape[1])
         if self.device.type == "cuda" and X.nbytes < torch.cuda.mem_get_info(self.device)[0] / 2:
             self.X = _tensor(X).to(self.device)
 
-    @cached_property
-    def statistics(self) -> tuple[Tensor, Tensor]:
+    def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and standard deviation of every column, float64 (n_features,) each.
 
         The deviation of a constant column is given as 1. Blocks are merged as in Chan et al.
@@ -77,26 +81,24 @@ class FeatureMatrix:
                     "for float32; divide the columns by a constant"
                 )
             step = centre.double().cpu() + pivot.double().cpu() - mean
-            squares = squares + spread.double().cpu()
-            squares = squares + step.square() * (before * here / (before + here))
+            between = step.square() * (before * here / (before + here))
+            squares = squares + spread.double().cpu() + between
             mean = mean + step * (here / (before + here))
         deviation = (squares / self.shape[0]).sqrt()
         constant = deviation <= 1e-6 * mean.abs()  # as far as float32 can tell
         return mean, deviation.masked_fill(constant, 1)
 
-    def standardise(self, training: "FeatureMatrix | None" = None) -> None:
-        """From here on, give every column mean 0 and standard deviation 1.
+    def standardise(self, mean: torch.Tensor, deviation: torch.Tensor) -> None:
+        """From here on, subtract a mean from every column, and divide it by a standard deviation.
 
         Parameters
         ----------
-        training : FeatureMatrix, default None
-            The matrix whose means and deviations are used; None for this one.
+        mean, deviation : Tensor of shape (n_features,)
+            The `statistics` of this matrix, or, for test images, those of the training images.
         """
-        mean, deviation = (self if training is None else training).statistics
-        self.mean = mean.float().to(self.device)
-        self.scale = (1 / deviation).float().to(self.device)
+        self.mean, self.scale = (v.float().to(self.device) for v in (mean, 1 / deviation))
 
-    def blocks(self, positions: np.ndarray | None = None) -> Iterator[tuple[slice, Tensor]]:
+    def blocks(self, positions: np.ndarray | None = None) -> Iterator[tuple[slice, torch.Tensor]]:
         """Yield (slice, block) for all rows, or for the rows at some positions.
 
         The mean is already subtracted from a standardised block, but it is not yet multiplied by
@@ -116,27 +118,33 @@ class FeatureMatrix:
                 block.sub_(self.mean)
             yield rows, block
 
-    def rows(self, positions: np.ndarray | None = None) -> Tensor:
+    def rows(self, positions: np.ndarray | None = None) -> torch.Tensor:
         """All rows, or those at some positions, as one new tensor on the CPU."""
         return torch.cat([(block * self.scale).cpu() for _, block in self.blocks(positions)])
 
-    def scores(self, w: Tensor, b: Tensor, positions: np.ndarray | None = None) -> Tensor:
+    def scores(
+        self, w: torch.Tensor, b: torch.Tensor, positions: np.ndarray | None = None
+    ) -> torch.Tensor:
         """Scores of all rows, or of those at some positions: (rows, classes) = rows @ w.T + b."""
-        w, b = w.to(self.device) * self.scale, b.to(self.device)[:, None]
-        found = [(self.block_scores(w, block) + b).cpu() for _, block in self.blocks(positions)]
-        return torch.cat(found, dim=1).T
+        w = w.to(self.device) * self.scale
+        found = [self.block_scores(w, block).cpu() for _, block in self.blocks(positions)]
+        return torch.cat(found, dim=1).T + b
 
-    def block_scores(self, w: Tensor, block: Tensor) -> Tensor:
+    def block_scores(self, w: torch.Tensor, block: torch.Tensor) -> torch.Tensor:
         """The product w @ block.T, (classes, rows); `linear` has the faster routine for it."""
-        if not self.bf16:
-            return linear(block, w).T
-        return linear(block, _in_two_parts(w)).T.unflatten(0, (2, -1)).sum(0)
+        parts = self._parts(w)
+        found = torch.nn.functional.linear(block, parts.flatten(0, 1)).T
+        return found.unflatten(0, (len(parts), -1)).sum(0)
 
-    def block_sums(self, coefficients: Tensor, block: Tensor) -> Tensor:
+    def block_sums(self, coefficients: torch.Tensor, block: torch.Tensor) -> torch.Tensor:
         """Sums of a block's rows times coefficients (classes, rows): (classes, features)."""
-        if not self.bf16:
-            return coefficients @ block
-        return (_in_two_parts(coefficients) @ block).unflatten(0, (2, -1)).sum(0)
+        parts = self._parts(coefficients)
+        return (parts.flatten(0, 1) @ block).unflatten(0, (len(parts), -1)).sum(0)
+
+    def _parts(self, factor):
+        """The factor as it is, or what bf16 holds of it and the rest, one above the other."""
+        held = factor.bfloat16().float() if self.bf16 else factor
+        return torch.stack([held, factor - held]) if self.bf16 else factor[None]
 
 
 def _tensor(array):
@@ -146,12 +154,6 @@ def _tensor(array):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         return torch.from_numpy(array)  # nobody writes to it
-
-
-def _in_two_parts(factor):
-    """What bf16 holds of a factor, and below it the rest."""
-    held = factor.bfloat16().float()
-    return torch.cat([held, factor - held])
 
 
 @contextmanager
@@ -171,11 +173,10 @@ def float32_products(bf16: bool = False) -> Iterator[None]:
     """
     if hasattr(torch.backends, "fp32_precision"):  # torch 2.9 or newer
         settings = torch.backends.mkldnn.matmul, torch.backends.cuda.matmul
-        before = [setting.fp32_precision for setting in settings]
-        wanted = ("bf16" if bf16 else "ieee", "ieee")
+        before, wanted = [s.fp32_precision for s in settings], ("bf16" if bf16 else "ieee", "ieee")
 
-        def change(values):
-            for setting, value in zip(settings, values):
+        def change(precision):
+            for setting, value in zip(settings, precision):
                 setting.fp32_precision = value
     else:
         change, before = torch.set_float32_matmul_precision, torch.get_float32_matmul_precision()

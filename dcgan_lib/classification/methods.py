@@ -2,16 +2,16 @@
 
 Each is a function of training images, their labels, test images, a seed and a discriminator (which
 gives its shape to one of them). It returns the predicted labels of the test images, and the C that
-it used or None. Images are a `FeatureMatrix`, or uint8 pictures for the networks.
+it used or None. Images are rows of numbers, or uint8 pictures for the networks.
 """
 
 import warnings
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from dcgan_lib.classification.matrix import float32_products
+from dcgan_lib.classification.matrix import FeatureMatrix, float32_products
 from dcgan_lib.classification.svm import L2SVM, hold_out_fifth
 from dcgan_lib.data.pixels import to_float
 from dcgan_lib.models import Discriminator
@@ -28,31 +28,38 @@ LABELLED_DISCRIMINATOR = "discriminator, with labels"  # takes its shape from a 
 
 def _majority(train, labels, test, seed, network):
     """The most frequent class for every image: its accuracy is the base rate."""
-    return np.full(test.shape[0], np.bincount(labels).argmax()), None
+    return np.full(len(test), np.bincount(labels).argmax()), None
 
 
 def _knn(train, labels, test, seed, network):
     """The vote of the 5 nearest training images (gomez, section 3.7, does not say how many)."""
     from sklearn.neighbors import KNeighborsClassifier
 
-    train.standardise()
-    neighbours = KNeighborsClassifier(min(5, len(labels)), algorithm="brute")
-    neighbours.fit(train.rows().numpy(), labels)
-    return _predict(neighbours.predict, train, test), None
+    train, test = _standardised(train, test)
+    knn = KNeighborsClassifier(min(5, len(labels)), algorithm="brute")
+    return _predict(knn.fit(train.rows().numpy(), labels).predict, test), None
 
 
-def _predict(predict, train, test):
-    """Predictions for the test images, standardised as the training images are, chunk by chunk."""
-    test.standardise(train)
+def _standardised(train, test):
+    """Both matrices, with the mean and the deviation of the training images."""
+    matrices = FeatureMatrix(train), FeatureMatrix(test)
+    statistics = matrices[0].statistics()
+    for matrix in matrices:
+        matrix.standardise(*statistics)
+    return matrices
+
+
+def _predict(predict, test):
+    """Predictions for the rows of a matrix, chunk by chunk."""
     chunks = torch.arange(test.shape[0]).split(CHUNK_ROWS)
     return np.concatenate([predict(test.rows(chunk.numpy()).numpy()) for chunk in chunks])
 
 
 def _linear_svm(train, labels, test, seed, network):
     """L2-SVM with C chosen on a fifth of the training images, held out."""
-    svm = L2SVM(C_GRID, standardize=True, random_state=seed).fit(train.X, labels)
+    svm = L2SVM(C_GRID, standardize=True, random_state=seed).fit(train, labels)
     _warn_at_an_end(svm.C_, C_GRID)
-    return svm.predict(test.X), svm.C_
+    return svm.predict(test), svm.C_
 
 
 def _warn_at_an_end(C, grid):
@@ -64,7 +71,7 @@ def _warn_at_an_end(C, grid):
         )
 
 
-def rbf_kernel(A: Tensor, B: Tensor, gamma: float) -> np.ndarray:
+def rbf_kernel(A: torch.Tensor, B: torch.Tensor, gamma: float) -> np.ndarray:
     """The kernel exp(-gamma |a - b|^2) of all pairs of rows, with products in float32.
 
     scikit-learn's function of this name computes in float64, which takes several times as long.
@@ -102,16 +109,15 @@ def _rbf_svm(train, labels, test, seed, network, grid=RBF_GRID):
             f"not run: its kernel matrix for {len(labels):,} training images does not fit; "
             f"a number a class that gives at most {RBF_LIMIT:,} runs it"
         )
-    train.standardise()
+    train, test = _standardised(train, test)
     rows = train.rows().to(default_device())
     gamma = 1 / (rows.shape[1] * (rows.var(correction=0).item() or 1))  # 0: all are constant
     kernel = rbf_kernel(rows, rows, gamma)
     held_out, rest = hold_out_fifth(len(labels), seed)
-    fitted_to, tried_on = kernel[np.ix_(rest, rest)], kernel[np.ix_(held_out, rest)]
 
     def accuracy(C):
-        svm = SVC(C=C, kernel="precomputed").fit(fitted_to, labels[rest])
-        return svm.score(tried_on, labels[held_out])
+        svm = SVC(C=C, kernel="precomputed").fit(kernel[np.ix_(rest, rest)], labels[rest])
+        return svm.score(kernel[np.ix_(held_out, rest)], labels[held_out])
 
     possible = len(grid) > 1 and len(np.unique(labels[rest])) > 1
     C = max(grid, key=accuracy) if possible else grid[0]
@@ -121,19 +127,14 @@ def _rbf_svm(train, labels, test, seed, network, grid=RBF_GRID):
     def predict(chunk):
         return svm.predict(rbf_kernel(torch.from_numpy(chunk).to(rows.device), rows, gamma))
 
-    return _predict(predict, train, test), C
-
-
-def _rbf_svm_of_gomez(*given):
-    """The same with C = 1e-4, as gomez, section 3.6, gives it."""
-    return _rbf_svm(*given, grid=(1e-4,))
+    return _predict(predict, test), C
 
 
 def _sgd(train, labels, test, seed, network, passes=5):
     """Squared hinge fitted in batches (singh, section 4): one chunk is in memory at a time."""
     from sklearn.linear_model import SGDClassifier
 
-    train.standardise()
+    train, test = _standardised(train, test)
     # The loss is quadratic, so steps beyond 1/|x|^2 diverge; a standardised row has |x|^2 near its
     # length.
     sgd = SGDClassifier(
@@ -145,13 +146,12 @@ def _sgd(train, labels, test, seed, network, passes=5):
         n_jobs=-1,
         random_state=seed,
     )
-    classes = np.unique(labels)
     for number in range(passes):
         order = torch.randperm(len(labels), generator=rng(seed, f"pass {number}"))
         for chunk in order.split(CHUNK_ROWS):
             positions = np.sort(chunk.numpy())
-            sgd.partial_fit(train.rows(positions).numpy(), labels[positions], classes)
-    return _predict(sgd.predict, train, test), None
+            sgd.partial_fit(train.rows(positions).numpy(), labels[positions], np.unique(labels))
+    return _predict(sgd.predict, test), None
 
 
 def _small_cnn(train, labels, test, seed, network):
@@ -172,8 +172,9 @@ def _labelled_discriminator(train, labels, test, seed, network):
 
     This is what the architecture can do.
     """
-    shape = network.image_size, network.channels, network.width, network.kernel_size
-    new = Discriminator(*shape, seed=seed)
+    new = Discriminator(
+        network.image_size, network.channels, network.width, network.kernel_size, seed=seed
+    )
     return _train_with_labels(new.blocks, new.head.in_channels, train, labels, test, seed)
 
 
@@ -191,10 +192,10 @@ def _train_with_labels(layers, maps, train, labels, test, seed, batch_size=128, 
     device = torch.device(default_device())
     linear = nn.utils.skip_init(nn.Linear, 16 * maps, int(labels.max()) + 1)
     _initialise([linear], rng(seed, "linear layer weights"))
-    network = nn.Sequential(*layers, nn.Flatten(), linear)
-    network.to(device, memory_format=torch.channels_last)
+    network = nn.Sequential(*layers, nn.Flatten(), linear).to(
+        device, memory_format=torch.channels_last
+    )
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
-    target = torch.from_numpy(labels)
     # BatchNorm cannot learn from one image, so a last batch of 1 is left out.
     steps = len(train) // batch_size + (len(train) % batch_size > 1)
     for number in range(max(10, -(-least_steps // steps))):
@@ -202,15 +203,16 @@ def _train_with_labels(layers, maps, train, labels, test, seed, batch_size=128, 
         for rows in order.split(batch_size)[:steps]:
             with torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device)):
                 logits = network(to_float(train[rows].to(device)))
-            loss = nn.functional.cross_entropy(logits.float(), target[rows].to(device))
+            loss = nn.functional.cross_entropy(
+                logits.float(), torch.from_numpy(labels)[rows].to(device)
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
     network.eval()
     with torch.no_grad():
-        batches = test.split(batch_size)
-        found = [network(to_float(batch.to(device))).argmax(1).cpu() for batch in batches]
-    return torch.cat(found).numpy(), None
+        scores = [network(to_float(batch.to(device))) for batch in test.split(batch_size)]
+    return torch.cat(scores).argmax(1).cpu().numpy(), None
 
 
 class NotRun(Exception):
@@ -223,7 +225,8 @@ METHODS = {
     "majority class": (_majority, "pixels"),
     "KNN": (_knn, "pixels"),
     "linear L2-SVM": (_linear_svm, "features"),
-    "RBF SVM, C = 1e-4": (_rbf_svm_of_gomez, "features"),
+    # gomez, section 3.6, gives this C.
+    "RBF SVM, C = 1e-4": (lambda *given: _rbf_svm(*given, grid=(1e-4,)), "features"),
     "RBF SVM, C chosen": (_rbf_svm, "features"),
     "SGD, squared hinge": (_sgd, "features"),
     "small CNN": (_small_cnn, "images"),

@@ -10,12 +10,10 @@ solved instead.
 """
 
 import warnings
-from collections.abc import Sequence
 from numbers import Real
 
 import numpy as np
 import torch
-from numpy.random import RandomState
 from scipy.optimize import minimize
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
@@ -26,7 +24,8 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from dcgan_lib.classification.matrix import STORED_DTYPES, FeatureMatrix, float32_products
-from dcgan_lib.utils.device import default_device, has_bf16
+from dcgan_lib.utils.device import has_bf16
+from dcgan_lib.utils.random import rng
 
 MAX_DIRECTIONS, SAMPLED_ROWS = 800, 6000  # long directions are looked for in a sample of the rows
 SHARE_WITHIN_MARGIN = 0.3  # the usual share of images that have a loss where C is worth choosing
@@ -93,13 +92,13 @@ class L2SVM(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        C: float | Sequence[float] = 1.0,
+        C: float | list[float] | tuple[float, ...] = 1.0,
         *,
         standardize: bool = False,
         tol: float = 1e-5,
         max_iter: int = 1000,
         device: str | None = None,
-        random_state: int | RandomState | None = 0,
+        random_state: int | np.random.RandomState | None = 0,
         progress: bool = False,
     ):
         self.C = C
@@ -125,7 +124,7 @@ class L2SVM(ClassifierMixin, BaseEstimator):
             A parameter is out of range, the labels hold one class only, or X holds NaN, infinity or
             numbers whose squares are too large for float32.
         """
-        grid = list(self.C) if isinstance(self.C, (Sequence, np.ndarray)) else [self.C]
+        grid = np.atleast_1d(self.C).tolist()
         if not grid or not all(isinstance(C, Real) and 0 < C < np.inf for C in grid):
             raise ValueError(f"C is {self.C!r}; it must be a number larger than 0, or several")
         for name, least in (("tol", 0), ("max_iter", 1)):
@@ -136,15 +135,16 @@ class L2SVM(ClassifierMixin, BaseEstimator):
         check_classification_targets(y)
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
-            only = self.classes_.tolist()[0]
-            raise ValueError(f"the labels hold one class only ({only!r}); a classifier needs two")
+            raise ValueError(
+                f"the labels hold one class only ({y.tolist()[0]!r}); a classifier needs two"
+            )
         positive = self.classes_[1:] if len(self.classes_) == 2 else self.classes_
         signs = torch.from_numpy(2 * (y == positive[:, None]) - 1).float()
 
-        matrix, few_images = self._matrix(X), len(X) < X.shape[1]
-        mean, deviation = matrix.statistics
+        matrix, few_images = FeatureMatrix(X, self.device), len(X) < X.shape[1]
+        mean, deviation = matrix.statistics()
         if self.standardize:
-            matrix.standardise()
+            matrix.standardise(mean, deviation)
         elif len(X) * (mean**2 + deviation**2).sum() > torch.finfo(torch.float32).max:
             raise ValueError(
                 f"X holds numbers of about {mean.abs().max() + deviation.max():.1g}, and the sum "
@@ -159,7 +159,9 @@ class L2SVM(ClassifierMixin, BaseEstimator):
             if few_images:
                 rows = matrix.rows()
                 basis = _gram_factor(rows)
-                weights = self._fit_path(sorted(grid), self._matrix(basis.numpy()), signs)
+                weights = self._fit_path(
+                    sorted(grid), FeatureMatrix(basis.numpy(), self.device), signs
+                )
                 mixture = torch.linalg.solve_triangular(
                     basis.double(), weights[:, :-1], upper=False, left=False
                 )
@@ -175,13 +177,13 @@ class L2SVM(ClassifierMixin, BaseEstimator):
         """Signed distances of images: (n_images, n_classes), or (n_images,) for two classes."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=STORED_DTYPES, reset=False, ensure_all_finite=False)
-        w, b = torch.from_numpy(self.coef_), torch.from_numpy(self.intercept_)
+        weights = torch.from_numpy(self.coef_), torch.from_numpy(self.intercept_)
         with float32_products():
-            scores = self._matrix(X).scores(w, b).numpy()
+            scores = FeatureMatrix(X, self.device).scores(*weights).numpy()
         if not np.isfinite(scores).all():
-            row = np.argwhere(~np.isfinite(scores))[0][0]
             raise ValueError(
-                f"X holds NaN or infinity in row {row}, or numbers too large to be added"
+                f"X holds NaN or infinity in row {np.argwhere(~np.isfinite(scores))[0][0]}, "
+                "or numbers too large to be added"
             )
         return scores.ravel() if len(self.classes_) == 2 else scores
 
@@ -190,17 +192,13 @@ class L2SVM(ClassifierMixin, BaseEstimator):
         scores = self.decision_function(X).reshape(-1, len(self.coef_))
         return self.classes_[_predicted(torch.from_numpy(scores)).numpy()]
 
-    def _matrix(self, X):
-        device = self.device or default_device()
-        return FeatureMatrix(X, "cpu" if torch.device(device).type == "mps" else device)
-
     def _fit_path(self, grid, matrix, signs):
         """Weights for the best C of a grid in rising order, as `_minimise` returns them."""
-        curvature, best, best_accuracy = _Curvature(matrix), None, -1
-        self.path_, self.C_ = [], grid[0]
+        best = weights = torch.zeros(len(signs), matrix.shape[1] + 1, dtype=torch.float64)
+        curvature, best_accuracy, self.path_, self.C_ = _Curvature(matrix), -1, [], grid[0]
         if len(grid) > 1:
             held_out, rest = hold_out_fifth(signs.shape[1], self.random_state)
-            truth, weights, tol = _predicted(signs[:, held_out].T), None, max(self.tol, PATH_TOL)
+            truth, tol = _predicted(signs[:, held_out].T), max(self.tol, PATH_TOL)
             for C in grid:
                 weights = self._minimise(C, matrix, curvature, signs, rest, weights, tol)
                 scores = matrix.scores(weights[:, :-1].float(), weights[:, -1].float(), held_out)
@@ -208,8 +206,8 @@ class L2SVM(ClassifierMixin, BaseEstimator):
                 self.path_.append((C, accuracy))
                 if accuracy > best_accuracy:
                     best, best_accuracy, self.C_ = weights, accuracy, C
-                variance = best_accuracy * (1 - best_accuracy) / len(held_out)
-                if accuracy < best_accuracy - 2 * variance**0.5:
+                error = (best_accuracy * (1 - best_accuracy) / len(held_out)) ** 0.5
+                if accuracy < best_accuracy - 2 * error:
                     break
         return self._minimise(self.C_, matrix, curvature, signs, None, best, self.tol)
 
@@ -237,8 +235,6 @@ class L2SVM(ClassifierMixin, BaseEstimator):
             bar.update()
             return value, curvature.stretch(weights - 2 * C * pulls, C, -0.5).flatten().numpy()
 
-        if start is None:
-            start = torch.zeros(len(signs), matrix.shape[1] + 1, dtype=torch.float64)
         start = curvature.stretch(start, C, 0.5).flatten().numpy()
         options = {"maxiter": self.max_iter, "maxfun": 2 * self.max_iter, "gtol": 0, "ftol": tol}
         with tqdm(desc=f"L2-SVM, C = {C:g}", unit=" passes", disable=not self.progress) as bar:
@@ -255,7 +251,7 @@ class L2SVM(ClassifierMixin, BaseEstimator):
 
 
 def hold_out_fifth(
-    count: int, random_state: int | RandomState | None = 0
+    count: int, random_state: int | np.random.RandomState | None = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split the positions 0 to count - 1 at random into a fifth, at least one, and the rest.
 
@@ -296,8 +292,7 @@ class _Curvature:
         wanted = min(MAX_DIRECTIONS, features, 50 + self.count // 20)  # few rows need few
         step = max(1, self.count // SAMPLED_ROWS)
         rows = matrix.rows(np.arange(0, self.count, step)).to(matrix.device)
-        stream = torch.Generator().manual_seed(0)
-        found = torch.randn(wanted, features, generator=stream).to(matrix.device)
+        found = torch.randn(wanted, features, generator=rng(0, "directions")).to(matrix.device)
         for _ in range(3):
             directions = torch.linalg.qr(found.T)[0].T.contiguous()
             found = (directions @ rows.T) @ rows

@@ -2,11 +2,12 @@
 
 import time
 import warnings
-from itertools import chain, groupby
+from itertools import chain
 from numbers import Integral
 
 import numpy as np
 import torch
+from sklearn.metrics import confusion_matrix
 from tqdm import tqdm
 
 from dcgan_lib.classification.matrix import FeatureMatrix
@@ -161,8 +162,8 @@ def classification_table(
     _check_request(methods, network, per_class, draws, seed, train)
 
     labels, truth, classes = train.labels.numpy(), test.labels.numpy(), len(train.classes)
-    pixels = tuple(images.images.flatten(1).numpy() for images in (train, test))
-    inputs = {"pixels": pixels, **features}
+    pictures = train.images, test.images
+    inputs = {"pixels": tuple(images.flatten(1).numpy() for images in pictures), **features}
     cells = [
         (method, source)
         for source in inputs
@@ -175,19 +176,23 @@ def classification_table(
         total=len(plan) * len(cells), desc="table", disable=not progress, mininterval=0.5
     ) as bar:
         for size, draw in plan:
-            drawn = None if size == "all" else draw_per_class(labels, size, seed + draw)
-            rows = np.arange(len(train)) if drawn is None else drawn
-            for source, group in groupby(cells, key=lambda cell: cell[1]):
-                X, X_test = inputs[source]
-                matrices = FeatureMatrix(X if drawn is None else X[drawn]), FeatureMatrix(X_test)
-                for method, _ in group:
-                    bar.set_postfix_str(f"{method} on {source}")
-                    on_pictures = METHODS[method][1] == "images"
-                    given = (train.images[rows], test.images) if on_pictures else matrices
-                    tries[method, source, size].append(
-                        _try(method, given, labels[rows], truth, classes, seed + draw, network)
+            drawn = slice(None) if size == "all" else draw_per_class(labels, size, seed + draw)
+            for method, source in cells:
+                bar.set_postfix_str(f"{method} on {source}")
+                X, X_test = pictures if METHODS[method][1] == "images" else inputs[source]
+                tries[method, source, size].append(
+                    _try(
+                        method,
+                        X[drawn],
+                        labels[drawn],
+                        X_test,
+                        truth,
+                        classes,
+                        seed + draw,
+                        network,
                     )
-                    bar.update()
+                )
+                bar.update()
     return [_row(cell, tries[cell], classes) for cell in tries]
 
 
@@ -242,8 +247,9 @@ def _check_features(features, train, test):
         ):
             raise TypeError(f"{wanted}; {name!r} is not a pair of matrices with rows and columns")
         if any(matrix.dtype.kind not in "iuf" for matrix in pair):
-            dtypes = " and ".join(str(matrix.dtype) for matrix in pair)
-            raise TypeError(f"features {name!r} are {dtypes}; give numbers")
+            raise TypeError(
+                f"features {name!r} are {pair[0].dtype} and {pair[1].dtype}; give numbers"
+            )
         (rows, columns), (test_rows, test_columns) = (matrix.shape for matrix in pair)
         if (rows, test_rows) != (len(train), len(test)):
             raise ValueError(
@@ -299,7 +305,7 @@ def _check_request(methods, network, per_class, draws, seed, train):
         raise TypeError(f"seed is {seed!r}; it must be a whole number")
 
 
-def _try(method, given, labels, truth, classes, seed, network):
+def _try(method, X, labels, X_test, truth, classes, seed, network):
     """What one method makes of one draw: the facts that `_row` brings together."""
     forget_peak_memory()
     begin = time.perf_counter()
@@ -308,16 +314,15 @@ def _try(method, given, labels, truth, classes, seed, network):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             warnings.simplefilter("ignore", DeprecationWarning)  # is about code, not about results
-            predicted, C = METHODS[method][0](given[0], labels, given[1], seed, network)
+            predicted, C = METHODS[method][0](X, labels, X_test, seed, network)
     except NotRun as reason:
         return {**facts, "note": str(reason)}
-    pairs = np.bincount(truth * classes + predicted, minlength=classes**2)
     return {
         **facts,
         "accuracy": float((predicted == truth).mean()),
         "classes_predicted": len(np.unique(predicted)),
         "C": C,
-        "confusion": pairs.reshape(classes, classes),
+        "confusion": confusion_matrix(truth, predicted, labels=np.arange(classes)),
         "seconds": time.perf_counter() - begin,
         "peak_memory_mb": peak_memory_mb(),
         "warnings": [str(warning.message) for warning in caught],
@@ -326,8 +331,8 @@ def _try(method, given, labels, truth, classes, seed, network):
 
 def _row(cell, tries, classes):
     """One row of the table, from the draws of a method, input and size."""
-    row = dict(zip(("method", "input", "per_class"), cell))
-    row |= {"train_images": tries[0]["train_images"], "classes": classes, "warnings": []}
+    row = dict(zip(("method", "input", "per_class"), cell), classes=classes, warnings=[])
+    row["train_images"] = tries[0]["train_images"]
     if "note" in tries[0]:
         return {**row, **dict.fromkeys(MEASURED), "note": tries[0]["note"]}
     draws = {name: [attempt[name] for attempt in tries] for name in tries[0]}

@@ -148,7 +148,7 @@ def check_run(settings: dict, folder: Path, download: bool) -> None:
         feature_size(config.networks()[1], settings.get("recipe", "last"))
     if images:
         steps = Batches(images, config, torch.device("cpu")).per_epoch
-        RunFolder(folder / "dcgan", images, config, "cpu", steps, True, False)._is_finished()
+        RunFolder(folder / "dcgan", images, config, "cpu", steps, True, False).is_finished()
     if "per_class" in settings:
         _check_table(settings, own)
 

@@ -179,7 +179,10 @@ def build(folder, source, recipe, limit, crop):
             f"{needed:,} bytes: make room there, or set DCGAN_LIB_HOME to a folder that has it and "
             "may be written to."
         ) from error
-    return open_cache(folder, source)
+    images = open_cache(folder, source)
+    if images is None:
+        raise OSError(f"The image cache {folder} was cleared while it was made; load again.")
+    return images
 
 
 def located(picture, root):

@@ -4,9 +4,7 @@ A recipe says which blocks of the discriminator are kept, and how their maps are
 kept maps are flattened and put side by side: one row of numbers for each image.
 """
 
-import os
 import shutil
-from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from numbers import Integral
@@ -15,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from filelock import FileLock
-from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d, max_pool2d, pad
 from tqdm import tqdm
 
@@ -67,12 +64,11 @@ def available_recipes(discriminator: Discriminator | None = None) -> list[str]:
 
 
 def _fits(recipe, discriminator):
-    blocks = ORIGINAL_BLOCKS.get(recipe, len(discriminator.blocks))
-    side = 32 if recipe in ORIGINAL_BLOCKS else discriminator.image_size
-    return (len(discriminator.blocks), discriminator.image_size) == (blocks, side)
+    shape = discriminator.image_size, len(discriminator.blocks)
+    return recipe not in ORIGINAL_BLOCKS or shape == (32, ORIGINAL_BLOCKS[recipe])
 
 
-def block_maps(discriminator: Discriminator, images: Tensor) -> list[Tensor]:
+def block_maps(discriminator: Discriminator, images: torch.Tensor) -> list[torch.Tensor]:
     """The output of every block of a discriminator, in order.
 
     Parameters
@@ -149,7 +145,7 @@ def feature_size(discriminator: Discriminator, recipe: str) -> int:
 @torch.no_grad()
 def extract_features(
     discriminator: Discriminator,
-    images: ImageSet | Tensor,
+    images: ImageSet | torch.Tensor,
     recipe: str,
     *,
     mirror: bool = False,
@@ -264,7 +260,7 @@ def _check(discriminator, images, batch_size):
             "it must be a Discriminator"
         )
     pixels = getattr(images, "images", images)
-    if not isinstance(pixels, Tensor):
+    if not isinstance(pixels, torch.Tensor):
         raise TypeError(
             f"images are of type {type(pixels).__name__}; give an ImageSet, "
             "or a Tensor of its pixels"
@@ -294,7 +290,7 @@ def _in_memory(shape, dtype):
 
 
 @contextmanager
-def _on_disk(path, shape, dtype) -> Iterator[np.memmap]:
+def _on_disk(path, shape, dtype):
     """A matrix mapped from a new file, which takes its place when it is whole."""
     if path.is_dir():
         raise IsADirectoryError(
@@ -318,19 +314,17 @@ def _on_disk(path, shape, dtype) -> Iterator[np.memmap]:
             matrix = np.lib.format.open_memmap(part, mode="w+", dtype=dtype, shape=shape)
             yield matrix
             matrix.flush()
-            os.replace(part, path)
+            part.replace(path)
         finally:
             part.unlink(missing_ok=True)
 
 
 def _mean_features(network, recipe, pixels, mirror, shift):
     """The features of a batch, means over the mirror images and places that were asked for."""
-    device = next(network.parameters()).device
-    images = to_float(pixels.to(device))
-    side, moves = images.shape[-1], (0,)
-    if shift:
-        images, moves = pad(images, [shift] * 4, mode="reflect"), (0, shift, 2 * shift)
-    views = [images[:, :, y : y + side, x : x + side] for y in moves for x in moves]
+    images = to_float(pixels.to(next(network.parameters()).device))
+    padded, side = pad(images, [shift] * 4, mode="reflect"), images.shape[-1]
+    moves = sorted({0, shift, 2 * shift})
+    views = [padded[:, :, y : y + side, x : x + side] for y in moves for x in moves]
     if mirror:
         views += [view.flip(3) for view in views]
     return sum(
@@ -341,7 +335,7 @@ def _mean_features(network, recipe, pixels, mirror, shift):
 
 @torch.no_grad()
 def recalibrate_batchnorm(
-    discriminator: Discriminator, images: ImageSet | Tensor, *, batch_size: int = 256
+    discriminator: Discriminator, images: ImageSet | torch.Tensor, *, batch_size: int = 256
 ) -> None:
     """Replace BatchNorm's running statistics by averages over real images, in place.
 

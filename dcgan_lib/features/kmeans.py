@@ -8,7 +8,6 @@ import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 from tqdm import tqdm
 
 from dcgan_lib.data.image_set import ImageSet
@@ -66,7 +65,7 @@ class KMeansFeatures(TransformerMixin, BaseEstimator):
         self.random_state = random_state
         self.progress = progress
 
-    def fit(self, images: ImageSet | Tensor, y: None = None) -> "KMeansFeatures":
+    def fit(self, images: ImageSet | torch.Tensor, y: None = None) -> "KMeansFeatures":
         """Learn whitening and centroids from random patches.
 
         Parameters
@@ -109,14 +108,15 @@ class KMeansFeatures(TransformerMixin, BaseEstimator):
         return self
 
     @torch.no_grad()
-    def transform(self, images: ImageSet | Tensor) -> np.ndarray:
+    def transform(self, images: ImageSet | torch.Tensor) -> np.ndarray:
         """Features of images, an ImageSet or uint8 (N, C, H, W): float32 (N, 4 * n_centroids)."""
         check_is_fitted(self)
         pixels, features = getattr(images, "images", images), []
         side = pixels.shape[2] - self.patch_size + 1
         halves = slice(-(-side // 2)), slice(-(-side // 2), None)
-        batches = pixels.split(IMAGES_PER_BATCH)
-        for batch in tqdm(batches, "k-means features", disable=not self.progress, delay=1):
+        for batch in tqdm(
+            pixels.split(IMAGES_PER_BATCH), "k-means features", disable=not self.progress, delay=1
+        ):
             patches = (self._patches(batch) - self.mean_) @ self.whitening_
             square = patches.square().sum(2, keepdim=True) + self.centroids_.square().sum(1)
             distance = square.sub_(2 * patches @ self.centroids_.T).clamp_(min=0).sqrt_()

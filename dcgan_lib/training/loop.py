@@ -1,8 +1,9 @@
 """The training of a DCGAN: one step, and the loop around it.
 
 A step is the papers' (gomez, section 3.4). The discriminator learns from a real batch and a
-generated batch, kept apart so that BatchNorm cannot give the answer away; then the generator
-learns from the discriminator's verdict on the same generated batch.
+generated batch, which pass it one after the other: over a mixed batch, BatchNorm's mean would lie
+between the two kinds and give the answer away. Then the generator learns from the discriminator's
+verdict on the same generated batch.
 """
 
 from copy import deepcopy
@@ -62,22 +63,24 @@ def training_step(
         the device, so that nobody waits for them.
     """
     scaler = scaler or torch.amp.GradScaler(enabled=False)  # a disabled one changes nothing
-    half = torch.float16 if scaler.is_enabled() else torch.bfloat16
+    dtype = torch.float16 if scaler.is_enabled() else torch.bfloat16
     mixed = bf16 or scaler.is_enabled()
-    autocast = partial(torch.autocast, real.device.type, half, enabled=mixed)
+    autocast = partial(torch.autocast, real.device.type, dtype, enabled=mixed)
 
     # 1. The discriminator learns to answer 1 (or `real_label`) for real images, 0 for fakes.
-    for x, latents in zip(real.chunk(d_steps), z.chunk(d_steps), strict=True):
+    for real_batch, z_batch in zip(real.chunk(d_steps), z.chunk(d_steps), strict=True):
         with autocast():
-            fake = generator(latents)
-            on_real, on_fake = discriminator(x), discriminator(fake.detach())
+            fake = generator(z_batch)
+            on_real, on_fake = discriminator(real_batch), discriminator(fake.detach())
         loss_d = cross_entropy(on_real, real_label) + cross_entropy(on_fake, 0.0)
         opt_d.zero_grad()
         scaler.scale(loss_d).backward()
         scaler.step(opt_d)
+        scaler.update()
 
-    # 2. The generator learns to make the discriminator, as it is now, answer 1 for the same images.
-    discriminator.requires_grad_(False)  # its own gradients would be computed and thrown away
+    # 2. The generator learns to make the discriminator, as it is now, answer 1 for the last fakes.
+    #    What is frozen while it answers gets no gradients, which would only be thrown away.
+    discriminator.requires_grad_(False)
     with autocast():
         on_fake_after = discriminator(fake)
     discriminator.requires_grad_(True)
@@ -89,8 +92,8 @@ def training_step(
 
     # 3. What happened, for the curves.
     with torch.no_grad():
-        answers = (x.to(loss_d.dtype).sigmoid() for x in (on_real, on_fake, on_fake_after))
-        return torch.stack([loss_d, loss_g, *(answer.mean() for answer in answers)])
+        logits = [x.to(loss_d.dtype) for x in (on_real, on_fake, on_fake_after)]
+        return torch.stack([loss_d, loss_g, *(x.sigmoid().mean() for x in logits)])
 
 
 def cross_entropy(logits: Tensor, label: float) -> Tensor:
@@ -168,8 +171,8 @@ def train(
         generator, discriminator = config.networks()
         generator = generator.to(device, memory_format=torch.channels_last)
         discriminator = discriminator.to(device, memory_format=torch.channels_last)
-        adam = partial(torch.optim.Adam, lr=config.lr, betas=config.betas)
-        adam = partial(adam, weight_decay=config.weight_decay, fused=device.type != "mps")
+        settings = dict(lr=config.lr, betas=config.betas, weight_decay=config.weight_decay)
+        adam = partial(torch.optim.Adam, fused=device.type != "mps", **settings)
         opt_g, opt_d = adam(generator.parameters()), adam(discriminator.parameters())
         average = deepcopy(generator) if config.ema else generator
 
@@ -177,19 +180,20 @@ def train(
         dtype = autocast_dtype(config.precision, device)
         scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
         options = dict(real_label=config.real_label, d_steps=config.d_steps, scaler=scaler)
-        step = partial(training_step, generator, discriminator, opt_g, opt_d, **options)
-        step = partial(step, bf16=dtype == torch.bfloat16)
-        step = accelerate(step, device, exact=config.precision == "fp32")  # correct without it
+        options["bf16"] = dtype == torch.bfloat16
+        plain_step = partial(training_step, generator, discriminator, opt_g, opt_d, **options)
+        step = accelerate(plain_step, device, exact=config.precision == "fp32")  # only faster
 
         # 3. The loop, from where an earlier call stopped.
         state = dict(generator=generator, discriminator=discriminator, opt_g=opt_g, opt_d=opt_d)
         state |= dict(average=average) if config.ema else {}
         state |= dict(scaler=scaler) if scaler.is_enabled() else {}
-        for number in range(folder.resume(average, state), total):
+        start = folder.begin(average, state)
+        for number in range(start, total):
             real, z = batches.at(number)
             metrics = step(real, z)
             if config.ema:
                 move_average(average, generator, config.ema)
-            folder.log(number, metrics)
+            folder.log(number, metrics)  # and draws, saves or stops where it is due
         folder.finish(discriminator)
     return Run.load(run_dir)

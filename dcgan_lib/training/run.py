@@ -48,6 +48,12 @@ class Run:
         `d_fake_after` and `images_per_second` (measured over the steps around it).
     dir : Path
         The run folder.
+
+    Examples
+    --------
+    >>> run = Run.load("runs/digits/dcgan")  # doctest: +SKIP
+    >>> run.samples().shape  # doctest: +SKIP
+    torch.Size([41, 64, 1, 32, 32])
     """
 
     generator: Generator
@@ -175,7 +181,7 @@ class RunFolder:
     def __enter__(self):
         """Look at the folder, hold it, and look again; nothing is changed for a finished run."""
         processes.check_joined()
-        self.finished = not processes.in_any(not self._is_finished())
+        self.finished = not processes.in_any(not self.is_finished())
         self.stack = ExitStack()
         if self.finished:
             return self
@@ -188,7 +194,7 @@ class RunFolder:
                 ):  # of a program that was killed while it wrote
                     part.unlink()
             processes.wait()
-            self.finished = not processes.in_any(not self._is_finished())
+            self.finished = not processes.in_any(not self.is_finished())
             if not self.finished:
                 self.interrupts = stack.enter_context(_interrupts_deferred())
             self.stack = stack.pop_all()
@@ -197,7 +203,7 @@ class RunFolder:
     def __exit__(self, *_):
         self.stack.close()
 
-    def _is_finished(self):
+    def is_finished(self):
         """Whether a run of these epochs is finished here; another run in the folder is refused."""
         weights, checkpoint = self.path / "weights.pt", self.path / "checkpoint.pt"
         begun = weights.exists() or checkpoint.exists()
@@ -236,8 +242,8 @@ class RunFolder:
             )
         return epochs == self.config.epochs
 
-    def resume(self, generator, state):
-        """Load the last checkpoint, or begin; returns the first step to take.
+    def begin(self, generator, state):
+        """Load the last checkpoint if there is one; returns the first step to take.
 
         Parameters
         ----------
@@ -308,8 +314,10 @@ class RunFolder:
         if processes.in_any(stop or step == self.total - 1 or due):
             self._save()
         if stop:
+            signals = " and ".join(self.interrupts) or "another process"
             raise KeyboardInterrupt(
-                f"stopped after step {step + 1} of {self.total}; the same call goes on from there"
+                f"stopped by {signals} after step {step + 1} of {self.total}; the same call goes "
+                "on from there"
             )
         self.clock = time.perf_counter()  # pictures and checkpoints are not training time
 
@@ -377,7 +385,10 @@ def _interrupts_deferred():
         yield received
         return
     signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda *_: received.append(True)) for number in signals]
+    before = [
+        signal.signal(number, lambda number, _: received.append(signal.Signals(number).name))
+        for number in signals
+    ]
     try:
         yield received
     finally:

@@ -10,15 +10,17 @@ import re
 import jupytext
 import nbformat
 import pytest
+import yaml
 from build import chapter_names
 from IPython.core.inputtransformer2 import TransformerManager
-from make_notebooks import chapters, pair_problems, renew_setup, setup_source, tags
+from make_notebooks import NOTEBOOKS, chapters, pair_problems, renew_setup, setup_source, tags
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 from dcgan_lib.commands.batch import find_chapters
 
 CHAPTERS = chapters()
+PARAMS = NOTEBOOKS.parent / "params"
 each_chapter = pytest.mark.parametrize("md", CHAPTERS, ids=lambda md: md.stem)
 
 
@@ -202,3 +204,10 @@ def test_questions_are_answered_and_exercises_solved(md):
             f"a solution in view in {exercise.splitlines()[0]}"
         )
     assert section(md, "Where next").strip()
+
+
+def test_the_file_of_the_built_in_data_says_what_the_chapters_have_by_themselves():
+    """So that a training from the file and the chapters meet in one run."""
+    defaults = {name: value for found in find_chapters().values() for name, value in found.items()}
+    values = yaml.safe_load((PARAMS / "digits.yaml").read_text())
+    assert values == {name: defaults[name] for name in values}

@@ -109,7 +109,7 @@ def test_a_mapped_float16_matrix_is_read_where_it_lies(tmp_path):
 def test_blocks_do_not_matter(monkeypatch, numbers):
     monkeypatch.setattr(matrix, "BLOCK_NUMBERS", numbers)
     X, y, X_test, y_test = digits()
-    mean, deviation = FeatureMatrix(X + 30).statistics
+    mean, deviation = FeatureMatrix(X + 30).statistics()
     np.testing.assert_allclose(mean, (X + 30).mean(0, dtype=float), rtol=1e-6)
     np.testing.assert_allclose(deviation[1:], np.where(X.std(0) < 1e-4, 1, X.std(0))[1:], rtol=1e-3)
     assert L2SVM(0.01).fit(X, y).score(X_test, y_test) > 0.85
@@ -120,8 +120,9 @@ def test_standardised_as_by_a_scaler_fitted_to_the_training_images():
     X, X_test = (random.integers(0, 256, (n, 40)).astype(np.uint8) for n in (5000, 30))
     X[:, 7] = 3
     training, test = FeatureMatrix(X), FeatureMatrix(X_test)
-    training.standardise()
-    test.standardise(training)
+    statistics = training.statistics()
+    for either in (training, test):
+        either.standardise(*statistics)
     scaler = StandardScaler().fit(X)
     for ours, theirs in ((training, X), (test, X_test)):
         np.testing.assert_allclose(ours.rows(), scaler.transform(theirs), atol=1e-5)
@@ -313,9 +314,9 @@ def test_products_are_as_asked_and_the_setting_comes_back_after_an_error():
 def test_the_device_is_the_fastest_unless_told_otherwise(monkeypatch):
     """float64, which the solver needs, is missing on "mps": there it computes on the CPU."""
     X, y, _, _ = digits()
-    monkeypatch.setattr(svm, "default_device", lambda: "mps")
+    monkeypatch.setattr(matrix, "default_device", lambda: "mps")
     assert L2SVM(0.01).fit(X, y).score(X, y) > 0.9
-    monkeypatch.setattr(svm, "default_device", lambda: "cuda:99")
+    monkeypatch.setattr(matrix, "default_device", lambda: "cuda:99")
     with pytest.raises((RuntimeError, AssertionError)):
         L2SVM(0.01).fit(X, y)
     assert L2SVM(0.01, device="cpu").fit(X, y).score(X, y) > 0.9

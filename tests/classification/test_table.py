@@ -20,6 +20,7 @@ from dcgan_lib import (
     available_methods,
     classification_table,
     draw_per_class,
+    figures,
     load_images,
 )
 from dcgan_lib.classification import methods
@@ -386,3 +387,16 @@ def test_bad_input(pair, make_images):
         classification_table(train, test, methods=NETWORKS)
     with pytest.raises(ValueError, match="'KMN'.*KNN"):
         classification_table(train, test, methods=["KMN"])
+
+
+def test_results_table_shows_what_was_chosen_and_said(pair, monkeypatch):
+    monkeypatch.setattr(methods, "C_GRID", (1e-3, 1e-2))
+    rows = classification_table(
+        *pair, methods=["KNN", "linear L2-SVM"], per_class=(5,), draws=3, progress=False
+    )
+    table = figures.results_table(rows)
+    assert table.header[-2:] == ["C", "warnings"]
+    assert table.rows[0][-2:] == ["", ""] and "is an end of its grid" in table.rows[1][-1]
+    chosen = sorted(set(rows[1]["C"]))
+    assert table.rows[1][-2] == " to ".join(f"{C:g}" for C in chosen)
+    assert figures.results_table(rows[:1]).header[-1] == "peak GB"

@@ -269,20 +269,21 @@ def test_one_graph_trains_what_single_launches_train(make_images, tmp_path, monk
         assert graphed.history[name] == pytest.approx(single.history[name], rel=1e-2), name
 
 
-def test_float16_with_a_scaler_skips_a_step_that_overflows(make_images):
+@pytest.mark.parametrize("d_steps", [1, 2])
+def test_float16_with_a_scaler_skips_a_step_that_overflows(make_images, d_steps):
     """The number format of Colab's T4, on the CPU: as far from float32 as rounding explains."""
     exact, half = two_sides(torch.float32)
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**8)
     for real, z in batches(make_images, 3, torch.float32):
-        expected = training_step(*exact, real, z)
-        found = training_step(*half, real, z, scaler=scaler)
+        expected = training_step(*exact, real, z, d_steps=d_steps)
+        found = training_step(*half, real, z, scaler=scaler, d_steps=d_steps)
         assert found.dtype == torch.float32
         torch.testing.assert_close(found, expected, rtol=0.05, atol=0.02)
     before = [p.detach().clone() for p in half[0].parameters()]
     huge = torch.amp.GradScaler("cpu", init_scale=2.0**60)
     training_step(*half, real, z, scaler=huge)
     assert all(torch.equal(p, q) for p, q in zip(half[0].parameters(), before))
-    assert huge.get_scale() == 2.0**59, "the next step tries a smaller scale"
+    assert huge.get_scale() < 2.0**60, "the next step tries a smaller scale"
 
 
 def test_a_float16_run_goes_on_with_its_scale(make_images, tmp_path):

@@ -39,7 +39,7 @@ def accelerate(step: partial, device: torch.device, *, exact: bool = False) -> C
     if processes.count() == 1 and not step.keywords["scaler"].is_enabled():
         for optimizer in step.args[2:]:
             optimizer.param_groups[0]["capturable"] = True
-        step = GraphedStep(step)
+        step = GraphedStep(step)  # type: ignore[assignment]  # a callable like the one it replays
 
     def tuned(real, z):
         deterministic = torch.backends.cudnn.deterministic  # the caller's choice
