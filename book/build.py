@@ -97,7 +97,7 @@ def build(notebooks, out):
             "--keep-going",
             "--all",
         ]
-        # Its standard output names pages in the temporary folder; warnings come on the other stream.
+        # Standard output names pages in the temporary folder; warnings come on stderr.
         clean = subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0
         html = Path(folder) / "_build" / "html"
         if html.exists():

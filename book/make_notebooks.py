@@ -1,4 +1,4 @@
-"""Execute the chapters: each text, notebooks/NN_slug.md, gives the notebook NN_slug.ipynb beside it.
+"""Execute the chapters: each text notebooks/NN_slug.md gives NN_slug.ipynb beside it.
 
 python book/make_notebooks.py           # all chapters in order, fresh runs
 python book/make_notebooks.py 06 07     # these only, with the runs that are there

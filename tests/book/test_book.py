@@ -1,4 +1,4 @@
-"""The rendered book: strict builds, nothing fetched from elsewhere, every link and picture in its place."""
+"""The rendered book: strict builds, nothing from elsewhere, every link and picture in place."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""The book in a real browser: no error, nothing fetched from elsewhere, pictures drawn, buttons that work."""
+"""The book in a real browser: no error, nothing from elsewhere, pictures drawn, buttons work."""
 
 import os
 import shutil
@@ -61,7 +61,7 @@ def chromium():
 
 @pytest.fixture
 def visit(chromium, address):
-    """visit(page, **window): the page when all of it is loaded; what went wrong is in page.troubles."""
+    """visit(page, **window): the page when it is loaded; what went wrong is in page.troubles."""
     contexts = []
 
     def open_page(path, **window):
@@ -128,7 +128,8 @@ def test_no_page_is_wider_than_a_telephone(visit, path, scheme):
     wide = page.eval_on_selector_all(
         "article > section *",
         "all => all.filter(e => e.getBoundingClientRect().right > 391 && "
-        "!e.closest('pre, .math, mjx-container, .cell_output, .pst-scrollable-table-container')).map(e => e.outerHTML)",
+        "!e.closest('pre, .math, mjx-container, .cell_output, "
+        ".pst-scrollable-table-container')).map(e => e.outerHTML)",
     )
     assert not wide, wide[0][:300]
 
