@@ -13,8 +13,9 @@ USABLE := $(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 1
 
 # Tests run side by side, one process a core and one thread in each.
 PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n logical --maxprocesses 8
-# What `make quick` leaves out: whole programs that are started and killed, the book, the benchmarks.
-LONG := tests/training/test_restart.py tests/commands tests/test_benchmarks.py \
+# What `make quick` leaves out: programs that are started and killed, networks that are trained for
+# tables, the benchmarks, the book.
+LONG := tests/training/test_restart.py tests/commands tests/classification/test_table.py tests/test_benchmarks.py \
 	tests/book/test_book.py tests/book/test_browser.py tests/book/test_jupyterlab.py
 
 .PHONY: help book serve test test-all quick lint lowest notebooks clean browser
