@@ -34,14 +34,17 @@ def show_parameters(notebook):
     used = {}
     for cell in [cell for cell in notebook.cells if "injected-parameters" in tags(cell)]:
         notebook.cells.remove(cell)
-        used |= {name: ast.literal_eval(value) for name, value in assignments(cell.source)}
+        used |= {name: as_shown(value) for name, value in assignments(cell.source)}
     for cell in [cell for cell in notebook.cells if "parameters" in tags(cell)]:
         lines = cell.source.splitlines()
-        for name, value in assignments(cell.source):
+        for name, value in reversed(assignments(cell.source)):
             if name in used:
-                line, first, last = value.lineno - 1, value.col_offset, value.end_col_offset
-                shown = as_shown(used[name]).ljust(last - first)
-                lines[line] = (lines[line][:first] + shown + lines[line][last:]).rstrip()
+                first, last = lines[value.lineno - 1], lines[value.end_lineno - 1]
+                shown = first[: value.col_offset] + used[name]
+                if comment := last[value.end_col_offset :].lstrip():
+                    column = max(len(last) - len(comment), len(shown) + 2)
+                    shown = shown.ljust(column) + comment
+                lines[value.lineno - 1 : value.end_lineno] = [shown]
         cell.source = "\n".join(lines)
 
 
@@ -51,12 +54,13 @@ def assignments(source):
 
 
 def as_shown(value):
-    if not isinstance(value, str):
-        return repr(value)
-    path = Path(value)
+    """The text of a value; an absolute path is cut."""
+    if not isinstance(value, ast.Constant) or not isinstance(value.value, str):
+        return ast.unparse(value)
+    path = Path(value.value)
     if path.is_absolute():
-        value = str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name)
-    return json.dumps(value, ensure_ascii=False)
+        path = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name
+    return json.dumps(str(path) if value.value else "", ensure_ascii=False)
 
 
 def stage(folder, notebooks):

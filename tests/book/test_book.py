@@ -37,8 +37,63 @@ def test_the_committed_notebooks_make_a_book_without_a_warning(book):
 
 def test_a_run_makes_a_book_of_its_own(coloured_run, tmp_path):
     assert build.build(coloured_run / "notebooks", tmp_path / "book")
-    injected = page_of(tmp_path / "book", CHAPTERS[-1]).find(class_="tag_injected-parameters")
-    assert 'dataset = "folder"' in injected.get_text()
+    for chapter in CHAPTERS:
+        page = page_of(tmp_path / "book", chapter)
+        assert not page.find(class_="tag_injected-parameters")
+        assert 'dataset = "folder"' in page.find(class_="tag_parameters").get_text()
+        for code in page.select(".cell_input"):
+            assert str(coloured_run.parents[1]) not in code.get_text()
+
+
+DECLARED = """\
+dataset = "digits"        # any of dcgan_lib.available_datasets()
+root = None               # where the images are, for "folder"
+run_dir = None            # the run folder
+rates = [
+    0.1,
+    0.2,
+]                         # some numbers
+seed = 0
+epochs = 25               # passes over the images"""
+INJECTED = f"""\
+# Parameters
+dataset = "folder"
+root = "/home/somebody/pictures"
+run_dir = "{build.ROOT}/runs/mine"
+seed = 7
+rates = [0.5, float('nan')]"""
+SHOWN = """\
+dataset = "folder"        # any of dcgan_lib.available_datasets()
+root = "pictures"         # where the images are, for "folder"
+run_dir = "runs/mine"     # the run folder
+rates = [0.5, float('nan')]  # some numbers
+seed = 7
+epochs = 25               # passes over the images"""
+
+
+def test_a_page_shows_the_parameters_of_its_run_once_and_printed_lines_in_one_piece(tmp_path):
+    """As papermill writes them: a second cell of parameters, local paths, output in pieces."""
+    v4 = nbformat.v4
+    pieces = [("stdout", "one\n"), ("stderr", "a warning\n"), ("stdout", "two\n")]
+    outputs = [v4.new_output("stream", name=name, text=text) for name, text in pieces]
+    outputs += [v4.new_output("display_data", {"text/plain": "a picture"}), outputs[0]]
+    cells = [
+        v4.new_code_cell(DECLARED, metadata={"tags": ["parameters"]}),
+        v4.new_code_cell(INJECTED, metadata={"tags": ["injected-parameters"]}),
+        v4.new_code_cell("print()", outputs=outputs),
+    ]
+    notebook = v4.new_notebook(cells=cells, metadata={"papermill": {"output_path": "/home/x"}})
+    for folder in ("run", "staged"):
+        (tmp_path / folder).mkdir()
+    for chapter in CHAPTERS:
+        nbformat.write(notebook, tmp_path / "run" / chapter)
+    build.stage(tmp_path / "staged", tmp_path / "run")
+    for chapter in CHAPTERS:
+        staged = nbformat.read(tmp_path / "staged" / "notebooks" / chapter, as_version=4)
+        assert [cell.source for cell in staged.cells] == [SHOWN, "print()"]
+        told = [out.get("text", "picture") for out in staged.cells[-1].outputs]
+        assert told == ["one\ntwo\n", "picture", "one\n"]
+        assert "/home" not in nbformat.writes(staged)
 
 
 def test_a_warning_fails_the_build(tmp_path):
@@ -76,6 +131,19 @@ def test_no_page_fetches_anything_from_another_host(book):
         assert not re.search(r"""(url\(|@import)\s*["']?(https?:)?//""", sheet.read_text()), (
             sheet.name
         )
+
+
+def test_formulas_are_set_by_a_script_of_the_package_and_only_pages_with_formulas_load_it(book):
+    assert not list((build.ROOT / "book").rglob("*mathjax*"))
+    loading = set()
+    for file, soup in soups(book[1]):
+        scripts = soup.find_all("script", src=re.compile("mathjax"))
+        assert len(scripts) == bool(soup.select(".math")), file.name
+        for script in scripts:
+            loading.add(file.stem)
+            assert (file.parent / urlsplit(script["src"]).path).resolve().is_file()
+    assert "03_architecture" in loading
+    assert loading.isdisjoint({"intro", "datasets", "references", "genindex", "search"})
 
 
 def test_every_link_inside_the_book_leads_to_a_page_and_to_a_place_on_it(book):
