@@ -35,11 +35,12 @@ def accelerate(step: partial, device: torch.device, *, exact: bool = False) -> C
             use_weight_gradient_by_product(network)
     if device.type != "cuda":
         return step
+    launched: Callable = step
     # A graph holds neither the messages of several processes nor the decisions of a scaler.
     if processes.count() == 1 and not step.keywords["scaler"].is_enabled():
         for optimizer in step.args[2:]:
             optimizer.param_groups[0]["capturable"] = True
-        step = GraphedStep(step)  # type: ignore[assignment]  # a callable like the one it replays
+        launched = GraphedStep(step)
 
     def tuned(real, z):
         deterministic = torch.backends.cudnn.deterministic  # the caller's choice
@@ -47,6 +48,6 @@ def accelerate(step: partial, device: torch.device, *, exact: bool = False) -> C
             enabled=True, benchmark=True, deterministic=deterministic, allow_tf32=not exact
         )
         with torch.cuda.device(device), torch.backends.cudnn.flags(**options):
-            return step(real, z)
+            return launched(real, z)
 
     return tuned
