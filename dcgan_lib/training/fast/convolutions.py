@@ -2,8 +2,8 @@
 
 With many maps on small images that gradient is a product of two matrices: the windows that the
 kernel sees, a row each, and the gradients of what it made of them. To write the windows out and
-multiply is faster than the library's routine (measured: 5-29% of a step; most on processors with
-AMX).
+multiply is faster than the library's routine, most of all on processors with AMX; how much, the
+records of training speed in `results/` tell.
 """
 
 from functools import partial
