@@ -17,6 +17,11 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from dcgan_lib.data.pixels import to_uint8
+from dcgan_lib.figures.drawings import Drawing as Drawing
+from dcgan_lib.figures.drawings import drawing as drawing
+from dcgan_lib.figures.live import Live as Live
+from dcgan_lib.figures.live import quiz as quiz
+from dcgan_lib.figures.live import sprite as sprite
 from dcgan_lib.models import Discriminator, Generator, layer_table
 
 GENERATOR, DISCRIMINATOR, FADED = "#c4570e", "#1f6aa5", "#8a8f98"
