@@ -41,7 +41,7 @@ def setup_source():
 
 def chapters(names=()):
     """The chapters' .md files in reading order, or those whose name begins with one of `names`."""
-    everything = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.md"))
+    everything = sorted(NOTEBOOKS.glob("[0-9a][0-9]_*.md"))
     unknown = [name for name in names if not any(md.name.startswith(name) for md in everything)]
     if unknown:
         known = ", ".join(md.stem for md in everything) or "none"

@@ -29,7 +29,7 @@ PAPER = "#fafaf7"
 STYLE = {
     "figure.facecolor": PAPER,
     "axes.facecolor": PAPER,
-    "figure.dpi": 110,
+    "figure.dpi": 160,
     "font.size": 12,
     "axes.grid": True,
     "grid.color": "#dcdcd6",
