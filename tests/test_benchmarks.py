@@ -8,6 +8,7 @@ import image_loading
 import numpy as np
 import precision
 import pytest
+import run_record
 import torch
 import training_speed
 from PIL import Image
@@ -198,3 +199,17 @@ def test_the_size_of_a_classifier_is_measured_beside_liblinear(labelled, tmp_pat
     monkeypatch.setattr(classification_size, "ONE_C", 1e-3)
     found = classification_size.compare(labelled, tmp_path / "run", tmp_path, 10)
     assert found["images"] == 30 and found["objective_ratio"] == pytest.approx(1, abs=1e-3)
+
+
+def test_a_finished_run_becomes_a_record_with_pictures(tmp_path, monkeypatch, make_images):
+    monkeypatch.setattr(run_record, "RESULTS", tmp_path)
+    config = TrainConfig(image_size=32, channels=1, width=2, batch_size=16, epochs=2)
+    run = train(make_images(), config, tmp_path / "run", progress=False)
+    run_record.main([str(tmp_path / "run"), "small"])
+    record, samples = read_record(tmp_path / "small.json"), run.samples()
+    assert record["history"]["step"] == list(range(1, 13))
+    assert record["history"]["loss_d"] == pytest.approx(run.history["loss_d"], abs=1e-5)
+    with Image.open(tmp_path / "small-epochs.png") as picture:
+        pixels = torch.from_numpy(np.array(picture))
+    cells = pixels.reshape(3, 32, 16, 32).transpose(1, 2)
+    assert torch.equal(cells, samples[:, :16, 0])
