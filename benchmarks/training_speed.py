@@ -1,9 +1,8 @@
 """How fast a training step is, rung by rung, against the loop that tutorials copy.
 
-    python benchmarks/training_speed.py                      # the ladder: one process, variants
-    in turn python benchmarks/training_speed.py --processes          # whole processes in turn,
-    loading of images included python benchmarks/training_speed.py --out
-    results/training-speed-cpu.json
+    python benchmarks/training_speed.py               # the ladder: one process, variants in turn
+    python benchmarks/training_speed.py --processes   # whole processes in turn, loading included
+    python benchmarks/training_speed.py --out results/training-speed-cpu.json
 
 Medians count. The textbook loop stands below in full: fp32, PyTorch's default order, sigmoid and
 BCELoss, a discriminator that collects gradients while the generator learns, and five questions to
