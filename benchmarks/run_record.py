@@ -2,8 +2,8 @@
 
     python benchmarks/run_record.py RUN NAME [--real ROOT]
 
-RUN is the folder of a finished run. Writes results/NAME.json (settings, data, versions, seconds, a
-thinned history), results/NAME-samples.png (the 64 fixed latents at the end) and
+RUN is the folder of a finished run. Writes results/NAME.json (settings, data, versions, a thinned
+history), results/NAME-samples.png (the 64 fixed latents at the end) and
 results/NAME-epochs.png (16 of them after every epoch, a row an epoch, the untrained first). With a
 folder of pictures as ROOT, also results/NAME-real.png: 64 of its test pictures, chosen at random.
 """
@@ -48,13 +48,11 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     run, samples = Run.load(options.run), Run.load(options.run).samples()
     setting = json.loads((options.run / "config.json").read_text())
-    per_step = run.config.batch_size * run.config.d_steps
     record = {
         "name": options.name,
         "config": setting["config"],
         "data": setting["data"],
         "environment": environment(),
-        "seconds": round(float((per_step / run.history["images_per_second"]).sum()), 1),
         "history": thinned(run.history),
     }
     sheet(samples[-1], 8).save(RESULTS / f"{options.name}-samples.png", optimize=True)
