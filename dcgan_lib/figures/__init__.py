@@ -17,11 +17,24 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from dcgan_lib.data.pixels import to_uint8
+from dcgan_lib.figures.coins import coins as coins
 from dcgan_lib.figures.drawings import Drawing as Drawing
 from dcgan_lib.figures.drawings import drawing as drawing
+from dcgan_lib.figures.epochs import epoch_player as epoch_player
+from dcgan_lib.figures.latents import latent_explorer as latent_explorer
+from dcgan_lib.figures.latents import latent_map as latent_map
 from dcgan_lib.figures.live import Live as Live
 from dcgan_lib.figures.live import quiz as quiz
 from dcgan_lib.figures.live import sprite as sprite
+from dcgan_lib.figures.margin import margin as margin
+from dcgan_lib.figures.networks import network_drawing as network_drawing
+from dcgan_lib.figures.pivoting import pivot as pivot
+from dcgan_lib.figures.stamping import even_kernel as even_kernel
+from dcgan_lib.figures.stamping import overlap_counts as overlap_counts
+from dcgan_lib.figures.stamping import overlap_picture as overlap_picture
+from dcgan_lib.figures.stamping import stamping as stamping
+from dcgan_lib.figures.toy_game import live_toy_game as live_toy_game
+from dcgan_lib.figures.toy_game import toy_path as toy_path
 from dcgan_lib.models import Discriminator, Generator, layer_table
 
 GENERATOR, DISCRIMINATOR, FADED = "#c4570e", "#1f6aa5", "#8a8f98"
