@@ -73,10 +73,11 @@ def data_url(file: io.BytesIO, kind: str = "png") -> str:
     return f"data:image/{kind};base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def sprite(images: np.ndarray, columns: int) -> str:
+def sprite(images: np.ndarray, columns: int, quality: int | None = None) -> str:
     """One picture of uint8 images (N, H, W, C) in rows, as an address within the page.
 
-    A script finds image i at column i % columns and row i // columns, without margins.
+    A script finds image i at column i % columns and row i // columns, without margins. With a
+    `quality` of up to 95 it is a JPEG, which takes a third of the letters and is nearly the same.
     """
     count, height, width, channels = images.shape
     rows = -(-count // columns)
@@ -85,6 +86,9 @@ def sprite(images: np.ndarray, columns: int) -> str:
     sheet = sheet.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
     picture = Image.fromarray(sheet.reshape(rows * height, columns * width, channels).squeeze())
     file = io.BytesIO()
+    if quality:
+        picture.save(file, "JPEG", quality=quality, subsampling=0)
+        return data_url(file, "jpeg")
     picture.save(file, "PNG", optimize=True)
     return data_url(file)
 
