@@ -7,7 +7,6 @@ A data set needs plain files and folders alone, so that one check serves both zi
 import gzip
 import lzma
 import os
-import re
 import shutil
 import stat
 import tarfile
@@ -65,7 +64,8 @@ def extract(archive: str | Path, folder: str | Path, holds: str = "") -> None:
     archive, folder, need = Path(archive), Path(folder), ""
     try:
         with open(archive, "rb") as file:
-            total = check(file, archive.name)
+            sizes = tqdm(members(file), f"Checking {archive.name}", unit=" files", delay=1)
+            total = sum(size for _, size, _ in sizes)
             need = f" It takes {total:,} bytes there."
             folder.mkdir(parents=True, exist_ok=True)
             with only_process(folder / archive.name):
@@ -81,18 +81,6 @@ def extract(archive: str | Path, folder: str | Path, holds: str = "") -> None:
             f"{archive} is damaged, or no zip, tar, tar.gz or tar.xz archive "
             f"({error or type(error).__name__}). Delete it and fetch it again."
         ) from error
-
-
-def check(file, name):
-    """Refuse an archive that is not safe as a whole; returns how many bytes its members have."""
-    total = cost = 0
-    for path, size, _ in tqdm(members(file), f"Checking {name}", unit=" files", delay=1):
-        total += size
-        cost += size + ENTRY * len(path.parts)
-        refuse_bomb(cost, file)
-    if not cost:
-        raise EOFError("it is empty")
-    return total
 
 
 def unpack(file, name, folder, total, holds):
@@ -133,18 +121,30 @@ def move(source, target):
 
 
 def members(file):
-    """Yield (path, bytes, opened) of every member in order, if it is safe.
-
-    The path is relative. `opened()` gives a file to read the bytes from; it is None for a folder.
-    """
+    """Yield (path, bytes, function that opens it or None for a folder) of each safe member."""
     file.seek(0)
-    start = file.read(2)
-    file.seek(0)
+    start = file.peek(2)[:2]
     if start == b"PK":
-        return zip_members(file)
-    return tar_members(
-        ForwardReader(file, {b"\x1f\x8b": gzip.open, b"\xfd7": lzma.open}.get(start))
-    )
+        found = zip_members(file)
+    else:
+        decompress = {b"\x1f\x8b": gzip.open, b"\xfd7": lzma.open}.get(start, lambda file: file)
+        found = tar_members(ForwardReader(decompress(file), file))
+    cost = 0
+    for name, size, opened in found:
+        path = PurePosixPath(name)
+        if (
+            path.is_absolute()
+            or ".." in path.parts
+            or name[1:2] == ":"  # a drive of Windows
+            or "\\" in name
+            or "\0" in name
+        ):
+            raise unsafe(f"{name!r} in it would be written elsewhere")
+        cost += size + ENTRY * len(path.parts)
+        refuse_bomb(cost, file)
+        yield path, size, opened
+    if not cost:
+        raise EOFError("it is empty")
 
 
 def zip_members(file):
@@ -157,7 +157,7 @@ def zip_members(file):
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise unsafe(f"{name!r} in it is compressed in the rare way {info.compress_type}")
             opened = None if name.endswith("/") else partial(archive.open, info)
-            yield relative(name), info.file_size if opened else 0, opened
+            yield name, info.file_size if opened else 0, opened
 
 
 def tar_members(stream):
@@ -166,20 +166,11 @@ def tar_members(stream):
             if not (info.isdir() or info.isreg()) or info.issparse():
                 raise unsafe(f"{info.name!r} in it is a link, a device or a sparse file")
             opened = partial(archive.extractfile, info) if info.isreg() else None
-            yield relative(info.name), info.size if opened else 0, opened
+            yield info.name, info.size if opened else 0, opened
     # tarfile takes any end for the end, so that a tar cut between two files would pass.
     if stream.last != bytes(tarfile.BLOCKSIZE):
         raise EOFError("it is cut off, or damaged in the middle")
-    while stream.read(PIECE):  # to the very end, where a compressed file has its checksum
-        pass
-
-
-def relative(name):
-    """The name of a member as a path, if that cannot lead out of the folder."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or re.search(r"[\\\0]|^[A-Za-z]:", name):
-        raise unsafe(f"{name!r} in it would be written elsewhere")
-    return path
+    stream.seek(float("inf"))  # to the very end, where a compressed file has its checksum
 
 
 class ForwardReader:
@@ -188,9 +179,8 @@ class ForwardReader:
     tarfile goes where the headers lead it, even backwards, and reads as much as they ask for.
     """
 
-    def __init__(self, file, decompress):
-        self.archive, self.file = file, decompress(file) if decompress else file
-        self.position, self.last = 0, b""
+    def __init__(self, file, archive):
+        self.file, self.archive, self.position, self.last = file, archive, 0, b""
 
     def tell(self):
         return self.position
@@ -204,9 +194,8 @@ class ForwardReader:
         return self.last
 
     def seek(self, position):
-        if position < self.position:
-            raise tarfile.ReadError("a header that leads backwards")
-        while self.position < position and self.read(min(PIECE, position - self.position)):
+        # A header that leads backwards asks for less than nothing here, which is refused.
+        while position != self.position and self.read(min(PIECE, position - self.position)):
             pass
 
 

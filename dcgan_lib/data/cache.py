@@ -13,7 +13,6 @@ import json
 import os
 import re
 import shutil
-from array import array
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -29,6 +28,7 @@ from dcgan_lib.utils.locks import only_process
 from dcgan_lib.utils.random import rng
 
 UNFINISHED = ".making-"  # what the names of caches begin with while they are made
+DAMAGE = (OSError, EOFError, ValueError, KeyError, TypeError)  # what opening a broken cache raises
 
 
 def home() -> Path:
@@ -97,9 +97,8 @@ def clear_cache(name: str | None = None) -> int:
 def cache_folders():
     """The folders of all caches, finished or not, without links and what others have put there."""
     ours = re.compile(rf"{re.escape(UNFINISHED)}.+|[^.].*-\d+-[0-9a-f]{{16}}")
-    found = sorted((home() / "cache").glob("*"))
-    found = [path for path in found if path.is_dir() and not path.is_symlink()]
-    return [path for path in found if ours.fullmatch(path.name)]
+    places = sorted((home() / "cache").glob("*"))
+    return [p for p in places if ours.fullmatch(p.name) and p.is_dir() and not p.is_symlink()]
 
 
 def dataset_of(folder):
@@ -124,26 +123,24 @@ def cached(source, name, split, size, limit, crop, options):
         recipe["options"] = options
     key = sha256(json.dumps([recipe, limit, str(source.root), source.listing]).encode()).hexdigest()
     folder = home() / "cache" / f"{name}-{split}-{size}-{key[:16]}"
-    return open_cache(folder, source) or build(folder, source, recipe, limit, crop)
+    with suppress(*DAMAGE):
+        return open_cache(folder, source)
+    return build(folder, source, recipe, limit, crop)
 
 
 def open_cache(folder, source):
-    """The `ImageSet` in a cache folder, or None if it is missing or damaged."""
-    try:
-        meta = json.loads((folder / "meta.json").read_text())
-        # Copy on write: a tensor may be changed, as torch expects, and the file never is.
-        pixels = np.memmap(folder / "images.bin", np.uint8, mode="c").reshape(meta["shape"])
-        labels = torch.from_numpy(np.load(folder / "labels.npy")) if meta["classes"] else None
-        return ImageSet(
-            images=torch.from_numpy(pixels).permute(0, 3, 1, 2),
-            labels=labels,
-            classes=tuple(meta["classes"]),
-            name=meta["recipe"]["dataset"],
-            fingerprint=meta["fingerprint"],
-            skipped=source.skipped + [tuple(pair) for pair in meta["skipped"]],
-        )
-    except (OSError, EOFError, ValueError, KeyError, TypeError):
-        return None
+    """The `ImageSet` in a cache folder; one of `DAMAGE` is raised if it is missing or damaged."""
+    meta = json.loads((folder / "meta.json").read_text())
+    # Copy on write: a tensor may be changed, as torch expects, and the file never is.
+    pixels = np.memmap(folder / "images.bin", np.uint8, mode="c").reshape(meta["shape"])
+    return ImageSet(
+        images=torch.from_numpy(pixels).permute(0, 3, 1, 2),
+        labels=torch.from_numpy(np.load(folder / "labels.npy")) if meta["classes"] else None,
+        classes=tuple(meta["classes"]),
+        name=meta["recipe"]["dataset"],
+        fingerprint=meta["fingerprint"],
+        skipped=source.skipped + [tuple(pair) for pair in meta["skipped"]],
+    )
 
 
 def build(folder, source, recipe, limit, crop):
@@ -162,9 +159,8 @@ def build(folder, source, recipe, limit, crop):
         for leftover in folder.parent.glob(f"{UNFINISHED}*"):
             remove(leftover)
         with only_process(folder):
-            images = open_cache(folder, source)
-            if images is not None:  # another process has just made it
-                return images
+            with suppress(*DAMAGE):  # another process has just made it
+                return open_cache(folder, source)
             try:
                 made.mkdir()
                 fill(made, recipe, source, contents, order, wanted, channels, crop)
@@ -172,6 +168,7 @@ def build(folder, source, recipe, limit, crop):
                 made.rename(folder)
             finally:
                 shutil.rmtree(made, ignore_errors=True)
+            return open_cache(folder, source)
     except OSError as error:
         needed = wanted * recipe["size"] ** 2 * channels
         raise OSError(
@@ -179,10 +176,6 @@ def build(folder, source, recipe, limit, crop):
             f"{needed:,} bytes: make room there, or set DCGAN_LIB_HOME to a folder that has it and "
             "may be written to."
         ) from error
-    images = open_cache(folder, source)
-    if images is None:
-        raise OSError(f"The image cache {folder} was cleared while it was made; load again.")
-    return images
 
 
 def located(picture, root):
@@ -191,17 +184,30 @@ def located(picture, root):
 
 
 def fill(made, recipe, source, contents, order, wanted, channels, crop):
-    """Write a cache into the folder `made`: the first `wanted` readable pictures in `order`."""
-    size, skipped, taken, digest = recipe["size"], list(contents.skipped), array("q"), sha256()
+    """Write a cache into the folder `made`: the first `wanted` readable pictures in `order`.
+
+    Pictures come by position, as a batch of thousands may have to be read for one of them. Those
+    that stand in for unreadable ones come last.
+    """
+    pictures, size = contents.pictures, recipe["size"]
+    taken, skipped, digest = [], list(contents.skipped), sha256()
     progress = tqdm(None, f"Decoding {recipe['dataset']}", wanted, unit=" images", delay=1)
     with open(made / "images.bin", "wb") as out, progress:
-        for i, pixels in readable(
-            contents.pictures, source.root, order, wanted, size, channels, crop, skipped
-        ):
-            out.write(pixels)
-            digest.update(pixels)
-            taken.append(i)
-            progress.update()
+        while len(order) and len(taken) < wanted:
+            missing = wanted - len(taken)
+            some, order = order[:missing].sort().values.tolist(), order[missing:]
+            decoded = decode_all(
+                (located(pictures[i], source.root) for i in some), size, channels, crop
+            )
+            for i, pixels in zip(some, decoded):
+                if isinstance(pixels, str):  # the reason; an array is not asked for twice
+                    name = pictures[i] if isinstance(pictures, list) else f"image {i}"
+                    skipped.append((name, pixels))
+                else:
+                    out.write(pixels)
+                    digest.update(pixels)
+                    taken.append(i)
+                    progress.update()
     if not taken:
         raise nothing_usable(recipe, source, skipped)
     if contents.labels is not None:
@@ -220,25 +226,6 @@ def fill(made, recipe, source, contents, order, wanted, channels, crop):
     for path in made.iterdir():  # the move must not reach the disk before what is moved
         with open(path, "rb") as file:
             os.fsync(file.fileno())
-
-
-def readable(pictures, root, order, wanted, size, channels, crop, skipped):
-    """Yield (position, pixels) of the first `wanted` pictures in `order` that can be read.
-
-    The others are added to `skipped`. Pictures come by position, as a batch of thousands may have
-    to be read for one of them. Those that stand in for unreadable ones come last.
-    """
-    while wanted and len(order):
-        some, order = order[:wanted].sort().values.tolist(), order[wanted:]
-        decoded = decode_all((located(pictures[i], root) for i in some), size, channels, crop)
-        for i, pixels in zip(some, decoded):
-            if isinstance(pixels, str):  # the reason; an array is not asked for twice
-                skipped.append(
-                    (pictures[i] if isinstance(pictures, list) else f"image {i}", pixels)
-                )
-            else:
-                wanted -= 1
-                yield i, pixels
 
 
 def nothing_usable(recipe, source, skipped):

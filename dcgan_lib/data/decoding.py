@@ -1,9 +1,8 @@
 """One picture, of whatever kind, to one square uint8 array."""
 
 import os
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ FORMATS = {
 SUFFIXES = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 MAX_PIXELS = 50_000_000  # a file of a few kilobytes can claim more, and would fill the memory
 GROUP = 32  # pictures that one core decodes together
-AHEAD = 4  # such groups on their way, for each core; only their small results wait in memory
+AHEAD = 4  # such groups that each core is given at once; only small results wait in memory
 
 # The ways to make a picture square, each with the words that stand for it in cache keys and
 # fingerprints. Change the words when the same file would give other pixels.
@@ -134,14 +133,9 @@ def decode_all(pictures, size, channels, crop):
     def decode_some(some):
         return [decode_or_reason(picture, size, channels, crop) for picture in some]
 
-    pictures, cores, waiting = iter(pictures), os.cpu_count(), deque()
-    pool = ThreadPoolExecutor(cores)
-    try:
-        while some := list(islice(pictures, GROUP)):
-            waiting.append(pool.submit(decode_some, some))
-            if len(waiting) == AHEAD * cores:
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)  # after Ctrl-C only what has been begun is finished
+    pictures, cores = iter(pictures), os.cpu_count()
+    groups = iter(lambda: list(islice(pictures, GROUP)), [])
+    with ThreadPoolExecutor(cores) as pool:
+        # After Ctrl-C only what has been begun is finished: `map` cancels the rest.
+        while ahead := list(islice(groups, AHEAD * cores)):
+            yield from chain.from_iterable(pool.map(decode_some, ahead))

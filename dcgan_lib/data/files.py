@@ -1,17 +1,103 @@
-"""The files of a data set: where they lie, how they get there, and which of them a list names."""
+"""What a data set is made from: its facts, how its files come to the disk, and which are images."""
 
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
-from os import scandir
 from pathlib import Path
-from stat import S_ISDIR, S_ISREG
+
+import numpy as np
 
 from dcgan_lib.data import downloads as network
 from dcgan_lib.data.archives import extract
 from dcgan_lib.data.cache import home
 from dcgan_lib.data.decoding import SUFFIXES
+
+File = tuple[str, int, int]  # path below the root, bytes, nanoseconds of the last change
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set: the function that finds its files, and the facts for the book's table.
+
+    Parameters
+    ----------
+    name : str
+        What `load_images` calls it.
+    source : callable
+        (root, split, download, **options) -> Source. Its keyword-only parameters are the options
+        that only this data set has.
+    splits : tuple of str
+        The splits that it has; () where they are the reader's own.
+    title, page, licence : str
+        Its full name, where it is published, and the licence in its authors' words.
+    images : int or None
+        How many there are in all splits together; None where that is the reader's own affair.
+    pixels, labels : str
+        The original size of an image, and what the labels are.
+    papers : tuple of str
+        Those of the two papers that used it: "gomez", "singh".
+    get : str
+        How it comes to the reader's disk.
+    """
+
+    name: str
+    source: Callable[..., "Source"]
+    splits: tuple[str, ...]
+    title: str
+    page: str
+    licence: str
+    images: int | None
+    pixels: str
+    labels: str
+    papers: tuple[str, ...]
+    get: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """One split of a data set as it lies on disk, nothing decoded yet.
+
+    Parameters
+    ----------
+    root : Path
+        The folder below which its files lie.
+    listing : list of (path, bytes, nanoseconds)
+        Every file with its size and time of change. When they change, a new cache is made.
+    read : callable
+        () -> Contents, which is called only where there is no cache.
+    skipped : list of (path, reason), default []
+        Files that are known not to be images before anything is read.
+    """
+
+    root: Path
+    listing: list[File]
+    read: Callable[[], "Contents"]
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a `Source` holds, known once its lists and annotations have been read.
+
+    Parameters
+    ----------
+    pictures : sequence
+        Paths below the root, or uint8 arrays (H, W) or (H, W, 3). An array may be made at the
+        moment when it is asked for. Every picture is asked for once, in order.
+    labels : sequence of int, or None
+        Positions in `classes`, one a picture.
+    skipped : list of (path, reason)
+        What the lists left out.
+    classes : tuple of str, default ()
+        The names of the classes; () without labels.
+    """
+
+    pictures: Sequence | np.ndarray
+    labels: Sequence | np.ndarray | None
+    skipped: list[tuple[str, str]]
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -24,20 +110,17 @@ class Archive:
         The name of the file, which lies in the root of the data set.
     holds : str
         What is there once it is unpacked, below the root: a path, or a pattern for one.
-    addresses : tuple of str, default ()
-        Where it can be fetched; () if only a reader can get it, through a form or from a drive.
+    folders : tuple of str, default ()
+        The addresses, up to its name, where it can be fetched; () if only a reader can get it,
+        through a form or from a drive.
     checksum : str or None, default None
         "md5:..." or "sha256:..." where it is known.
-    into : str, default ""
-        The folder below the root that it is unpacked into, and that `holds` begins with. By default
-        it is the root.
     """
 
     name: str
     holds: str
-    addresses: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
     checksum: str | None = None
-    into: str = ""
 
 
 def data_folder(root: str | Path | None, name: str) -> Path:
@@ -46,46 +129,45 @@ def data_folder(root: str | Path | None, name: str) -> Path:
 
 
 def provide(
-    name: str,
-    root: Path,
-    archives: Iterable[Archive],
+    dataset: Dataset,
+    root: str | Path | None,
     download: bool,
-    by_hand: Callable[[str], str],
-) -> None:
-    """Unpack what is not unpacked yet, from archives in `root` or from the network.
+    archives: Iterable[Archive],
+    by_hand: str,
+    inner: str = "",
+) -> Path:
+    """The folder of a data set, with all `archives` unpacked that were in it or on the network.
 
-    `by_hand` takes the names of the missing archives and returns the part of a sentence that says
-    what a reader can do to get them. FileNotFoundError is raised with it where an archive is
-    missing and cannot or may not be downloaded.
+    It is the folder `inner` of the root where there is one. `by_hand` is the part of a sentence
+    that says what a reader can do; "{files}" in it stands for the missing archives, "{page}" for
+    the page of the data set and "{root}" for the folder. FileNotFoundError is raised with it where
+    an archive is missing and cannot or may not be downloaded.
     """
+    root = data_folder(root, dataset.name)
+    if inner and (root / inner).is_dir():
+        root /= inner
     missing = [archive for archive in archives if not any(root.glob(archive.holds))]
     lacking = [archive.name for archive in missing if not (root / archive.name).is_file()]
-    cure = by_hand(" and ".join(lacking))
+    cure = by_hand.format(files=" and ".join(lacking), page=dataset.page, root=root)
     for archive in missing:
         packed = root / archive.name
         if archive.name in lacking:
-            if not (download and archive.addresses):
-                choice = "Take download=True, or" if archive.addresses else "To get it,"
-                raise not_there(name, root, archive.holds, f"{choice} {cure}")
+            if not (download and archive.folders):
+                choice = "Take download=True, or" if archive.folders else "To get it,"
+                raise not_there(dataset.name, root, archive.holds, f"{choice} {cure}")
             try:
-                network.download(archive.addresses, packed, archive.checksum)
+                addresses = [f"{folder}{archive.name}" for folder in archive.folders]
+                network.download(addresses, packed, archive.checksum)
             except RuntimeError as error:
                 raise RuntimeError(f"{error} By hand: {cure}.") from error
-        extract(packed, root / archive.into, archive.holds.removeprefix(f"{archive.into}/"))
+        extract(packed, root, archive.holds)
+    return root
 
 
 def not_there(name: str, root: Path, missing: str, cure: str) -> FileNotFoundError:
     """The error for a data set that is not on the disk."""
     which = root if root.is_dir() else f"{root}, a folder that does not exist"
     return FileNotFoundError(f"{name!r} is not in {which}: {missing} is missing. {cure}.")
-
-
-def incomplete(path: Path, root: Path) -> FileNotFoundError:
-    """The error for a data set of which a part is on the disk."""
-    return FileNotFoundError(
-        f"{path} is missing, so this copy of the data set is not complete. Remove the folders that "
-        f"were unpacked in {root}, and unpack it or load it anew."
-    )
 
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:
@@ -97,81 +179,81 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
 # Which files there are
 
 
-def look_into(folder: Path) -> tuple[list[tuple[str, int, int]], list[str], list[str]]:
-    """(files, folders, others) in a folder, each in alphabetical order, without hidden ones.
+def look_into(root: Path, folder: str = "") -> tuple[list[File], list[str], list[str]]:
+    """(files, folders, others) in a folder below the root, in alphabetical order, no hidden ones.
 
-    A file is (name, bytes, nanoseconds): its size and time tell when it has changed. Links are
-    followed. The others are names of what is neither: a pipe, or a link to nowhere or to itself.
+    All of them are paths below the root, and a file has its size and time, which tell when it has
+    changed. Links are followed. The others are neither files nor folders: a pipe, or a link to
+    nowhere or to itself.
     """
     files, folders, others = [], [], []
-    with scandir(folder) as entries:
-        shown = [entry for entry in entries if not entry.name.startswith(".")]
+    before = f"{folder}/" if folder else ""
+    shown = [entry for entry in os.scandir(root / folder) if not entry.name.startswith(".")]
     for entry in sorted(shown, key=lambda entry: entry.name):
-        try:
-            found = entry.stat()
-        except OSError:
-            others.append(entry.name)
-            continue
-        if S_ISREG(found.st_mode):
-            files.append((entry.name, found.st_size, found.st_mtime_ns))
+        path = before + entry.name
+        if entry.is_symlink() and not os.path.exists(entry):
+            others.append(path)
+        elif entry.is_file():
+            files.append((path, entry.stat().st_size, entry.stat().st_mtime_ns))
         else:
-            (folders if S_ISDIR(found.st_mode) else others).append(entry.name)
+            (folders if entry.is_dir() else others).append(path)
     return files, folders, others
 
 
-def files_below(root: Path, folder: str) -> list[tuple[str, int, int]]:
-    """[(path below the root, bytes, nanoseconds)] of all files in a folder and in its folders.
+def files_in(root: Path, *paths: str) -> list[File]:
+    """Files below the root, and in alphabetical order all files in folders and in their folders.
 
-    They are in alphabetical order. Hidden ones are left out, and links to folders are not followed.
+    Hidden ones are left out, and links to folders in a folder are not followed.
     """
-    if not (root / folder).is_dir():
-        raise incomplete(root / folder, root)
-    found, folders = [], [folder]
-    while folders:
-        here = folders.pop()
-        before = f"{here}/" if here else ""
-        files, inner, _ = look_into(root / here)
-        found += [(before + name, size, time) for name, size, time in files]
-        folders += [before + name for name in inner if not (root / before / name).is_symlink()]
-    return sorted(found)
-
-
-def stamp(root: Path, path: str) -> tuple[str, int, int]:
-    """(path below the root, bytes, nanoseconds) of one file."""
-    if not (root / path).is_file():
-        raise incomplete(root / path, root)
-    found = (root / path).stat()
-    return path, found.st_size, found.st_mtime_ns
+    found = []
+    for path in paths:
+        place = root / path
+        if place.is_dir():
+            files, folders, _ = look_into(root, path)
+            inner = [folder for folder in folders if not (root / folder).is_symlink()]
+            found += sorted(files + files_in(root, *inner))
+        elif place.is_file():
+            found.append((path, place.stat().st_size, place.stat().st_mtime_ns))
+        else:
+            raise FileNotFoundError(
+                f"{place} is missing, so this copy of the data set is not complete. Remove the "
+                f"folders that were unpacked in {root}, and unpack it or load it anew."
+            )
+    return found
 
 
 # Which of them are images of a split, with their labels; the others with the reason
 
 
-def images_among(listing):
-    """(the paths in a listing that have the suffix of an image, the others with the reason)."""
-    paths = [path for path, _, _ in listing]
-    others = [path for path in paths if not path.lower().endswith(SUFFIXES)]
-    images = [path for path in paths if path.lower().endswith(SUFFIXES)]
-    return images, [(path, "not the suffix of an image") for path in others]
+def is_image(path: str) -> bool:
+    """Whether a file is taken for an image, which its suffix decides."""
+    return path.lower().endswith(SUFFIXES)
 
 
-def on_disk(named, listing):
-    """(paths, labels, the others with the reason) of the (path, label) that a list names.
+def contents_of(
+    listing: Iterable[File],
+    named: Collection[str] | None = None,
+    label_of: Callable[[str], int | None] = lambda path: 0,
+    unlabelled: str = "",
+    classes: tuple[str, ...] = (),
+) -> Contents:
+    """The images of a split, and the reason for each file that is none of them.
 
-    A path that a list makes up, even one out of the root, is simply not on the disk.
+    They are all images in the listing, or those that a list has `named`: a path that a list makes
+    up, even one out of the root, is simply not on the disk. `unlabelled` is the reason for those
+    of which `label_of(path)` is None. There are no labels without `classes`.
     """
-    there = {path for path, _, _ in listing}
-    found = [(path, label) for path, label in named if path in there]
-    missing = [(path, "missing, though a list names it") for path, _ in named if path not in there]
-    return [path for path, _ in found], [label for _, label in found], missing
-
-
-def labelled(paths, label_of, reason):
-    """(paths, labels, the others with this reason); `label_of(path)` gives a label or None."""
-    labels = [label_of(path) for path in paths]
-    known = [(path, label) for path, label in zip(paths, labels) if label is not None]
-    others = [(path, reason) for path, label in zip(paths, labels) if label is None]
-    return [path for path, _ in known], [label for _, label in known], others
+    there = {path: None for path, _, _ in listing}
+    if named is None:
+        named = there
+        skipped = {path: "not the suffix of an image" for path in there if not is_image(path)}
+    else:
+        skipped = {path: "missing, though a list names it" for path in named if path not in there}
+    labels = {path: label_of(path) for path in named if path not in skipped}
+    skipped |= {path: unlabelled for path, label in labels.items() if label is None}
+    paths = [path for path in named if path not in skipped]
+    known = [labels[path] for path in paths] if classes else None
+    return Contents(paths, known, list(skipped.items()), classes)
 
 
 @contextmanager

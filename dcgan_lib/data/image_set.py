@@ -1,10 +1,9 @@
-"""What the data package hands out (`ImageSet`) and what it is made from."""
+"""What the data package hands out: `ImageSet`."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -132,86 +131,3 @@ class ImageSet:
         labels = "no labels" if self.labels is None else f"{len(self.classes)} classes"
         skipped = f", {len(self.skipped)} files skipped" if self.skipped else ""
         return f"ImageSet {self.name!r}: {len(self)} images of {shape}, {labels}{skipped}"
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A data set: the function that finds its files, and the facts for the book's table.
-
-    Parameters
-    ----------
-    name : str
-        What `load_images` calls it.
-    source : callable
-        (root, split, download, **options) -> Source. Its keyword-only parameters are the options
-        that only this data set has.
-    splits : tuple of str
-        The splits that it has; () where they are the reader's own.
-    title, page, licence : str
-        Its full name, where it is published, and the licence in its authors' words.
-    images : int or None
-        How many there are in all splits together; None where that is the reader's own affair.
-    pixels, labels : str
-        The original size of an image, and what the labels are.
-    papers : tuple of str
-        Those of the two papers that used it: "gomez", "singh".
-    get : str
-        How it comes to the reader's disk.
-    """
-
-    name: str
-    source: Callable[..., "Source"]
-    splits: tuple[str, ...]
-    title: str
-    page: str
-    licence: str
-    images: int | None
-    pixels: str
-    labels: str
-    papers: tuple[str, ...]
-    get: str
-
-
-@dataclass(frozen=True)
-class Source:
-    """One split of a data set as it lies on disk, nothing decoded yet.
-
-    Parameters
-    ----------
-    root : Path
-        The folder below which its files lie.
-    listing : list of (path, bytes, nanoseconds)
-        Every file with its size and time of change. When they change, a new cache is made.
-    read : callable
-        () -> Contents, which is called only where there is no cache.
-    skipped : list of (path, reason), default []
-        Files that are known not to be images before anything is read.
-    """
-
-    root: Path
-    listing: list[tuple[str, int, int]]
-    read: Callable[[], "Contents"]
-    skipped: list[tuple[str, str]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What a `Source` holds, known once its lists and annotations have been read.
-
-    Parameters
-    ----------
-    pictures : sequence
-        Paths below the root, or uint8 arrays (H, W) or (H, W, 3). An array may be made at the
-        moment when it is asked for. Every picture is asked for once, in order.
-    labels : sequence of int, or None
-        Positions in `classes`, one a picture.
-    skipped : list of (path, reason)
-        What the lists left out.
-    classes : tuple of str, default ()
-        The names of the classes; () without labels.
-    """
-
-    pictures: Sequence | np.ndarray
-    labels: Sequence | np.ndarray | None
-    skipped: list[tuple[str, str]]
-    classes: tuple[str, ...] = ()

@@ -3,8 +3,7 @@
 import numpy as np
 
 from dcgan_lib.data import downloads as network
-from dcgan_lib.data.files import data_folder, not_there, stamp
-from dcgan_lib.data.image_set import Contents, Source
+from dcgan_lib.data.files import Contents, Source, data_folder, files_in, not_there
 
 
 def torchvision_source(name, kind, root, split, download, archives, files, by_hand) -> Source:
@@ -47,4 +46,4 @@ def torchvision_source(name, kind, root, split, download, archives, files, by_ha
         data = open_set()
         return Contents(np.asarray(data.data), np.asarray(data.targets), [], tuple(data.classes))
 
-    return Source(root, [stamp(root, file) for file in files], read)
+    return Source(root, files_in(root, *files), read)

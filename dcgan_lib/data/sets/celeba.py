@@ -2,18 +2,15 @@
 
 from dcgan_lib.data.files import (
     Archive,
-    data_folder,
+    Dataset,
+    Source,
+    contents_of,
     did_you_mean,
-    files_below,
-    images_among,
-    labelled,
-    on_disk,
+    files_in,
     provide,
     read_list,
     reading,
-    stamp,
 )
-from dcgan_lib.data.image_set import Contents, Dataset, Source
 
 IMAGES = "img_align_celeba"
 NUMBERS = {"train": "0", "valid": "1", "test": "2"}  # of the splits in the authors' list
@@ -27,30 +24,26 @@ def source(root, split, download, *, attribute=None) -> Source:
     come and as torchvision leaves them in its folder celeba. "all" without an attribute needs no
     list.
     """
-    root = data_folder(root, "celeba")
-    if (root / "celeba").is_dir():
-        root /= "celeba"
     partition = "" if split == "all" else "list_eval_partition.txt"
     attributes = "list_attr_celeba.txt" if attribute else ""
     lists = [path for path in (partition, attributes) if path]
     parts = [Archive(f"{IMAGES}.zip", IMAGES), *(Archive(path, path) for path in lists)]
-    drive = f"from the drive that {DATASET.page} names, and put what you got into {root}"
-    provide("celeba", root, parts, download, lambda files: f"get {files} {drive}")
-    images = files_below(root, IMAGES)
+    by_hand = "get {files} from the drive that {page} names, and put what you got into {root}"
+    root = provide(DATASET, root, download, parts, by_hand, inner="celeba")
+    images = files_in(root, IMAGES)
 
     def read():
-        paths, skipped = images_among(images)
+        named = None
         if partition:
             rows = read_list(root / partition, lambda name, part: (f"{IMAGES}/{name}", part))
-            named = [(path, None) for path, part in rows if part == NUMBERS[split]]
-            paths, _, skipped = on_disk(named, images)
+            named = [path for path, part in rows if part == NUMBERS[split]]
         if not attribute:
-            return Contents(paths, None, skipped)
-        values = read_attribute(root / attributes, attribute)
-        paths, labels, others = labelled(paths, values.get, f"not in {attributes}")
-        return Contents(paths, labels, skipped + others, (f"not {attribute}", attribute))
+            return contents_of(images, named)
+        label_of = read_attribute(root / attributes, attribute).get
+        classes = (f"not {attribute}", attribute)
+        return contents_of(images, named, label_of, f"not in {attributes}", classes)
 
-    return Source(root, images + [stamp(root, path) for path in lists], read)
+    return Source(root, images + files_in(root, *lists), read)
 
 
 def read_attribute(path, attribute):

@@ -1,6 +1,6 @@
 """`cifar10`: small colour images of ten classes; torchvision unpacks and reads them."""
 
-from dcgan_lib.data.image_set import Dataset, Source
+from dcgan_lib.data.files import Dataset, Source
 from dcgan_lib.data.torchvision_sets import torchvision_source
 
 FILES = ["batches.meta", *(f"data_batch_{n}" for n in range(1, 6)), "test_batch"]

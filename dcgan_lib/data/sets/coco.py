@@ -2,26 +2,31 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import torch
 
-from dcgan_lib.data.files import (
-    Archive,
-    data_folder,
-    files_below,
-    labelled,
-    on_disk,
-    provide,
-    reading,
-    stamp,
-)
-from dcgan_lib.data.image_set import Contents, Dataset, Source
+from dcgan_lib.data.files import Archive, Dataset, Source, contents_of, files_in, provide, reading
 from dcgan_lib.utils.random import rng
 
 HOSTS = ("https://s3.amazonaws.com/images.cocodataset.org/", "http://images.cocodataset.org/")
-PACKED = {  # annotations: the archive's name, and its checksum where one is known
-    "instances": ("annotations_trainval2017", "md5:f4bbac642086de4f52a3fdda2de5fa2c"),
-    "stuff": ("stuff_annotations_trainval2017", None),
+IMAGES = Archive(
+    "val2017.zip",
+    "val2017",
+    tuple(f"{host}zips/" for host in HOSTS),
+    "md5:442b8da7639aecaf257c1dceb8ba8c80",
+)
+ANNOTATIONS = {
+    kind: Archive(
+        f"{name}.zip",
+        f"annotations/{kind}_val2017.json",
+        tuple(f"{host}annotations/" for host in HOSTS),
+        checksum,
+    )
+    for kind, name, checksum in (
+        ("instances", "annotations_trainval2017", "md5:f4bbac642086de4f52a3fdda2de5fa2c"),
+        ("stuff", "stuff_annotations_trainval2017", None),
+    )
 }
 RULES = ("largest", "frequent", "first")
 
@@ -41,7 +46,7 @@ def source(
     the same, and "train" the others. `images` takes only so many in the first place, chosen in the
     same way: gomez kept 4,992, whole batches of 128, and tested on 999.
     """
-    if annotations not in PACKED:
+    if annotations not in ANNOTATIONS:
         raise ValueError(
             f"annotations={annotations!r} is not known to 'coco': choose 'instances' or 'stuff'."
         )
@@ -54,47 +59,34 @@ def source(
             f"images={images!r} is not a number of images to split: "
             "give 2 or more, or None for all."
         )
-    root = data_folder(root, "coco")
-    name, checksum = PACKED[annotations]
-    file = f"annotations/{annotations}_val2017.json"
-    parts = [
-        archive("zips/val2017.zip", "val2017", "md5:442b8da7639aecaf257c1dceb8ba8c80"),
-        archive(f"annotations/{name}.zip", file, checksum),
-    ]
-    cure = f"from {DATASET.page} into {root}"
-    provide("coco", root, parts, download, lambda files: f"put {files} {cure}")
-    listing = files_below(root, "val2017")
+    parts = [IMAGES, ANNOTATIONS[annotations]]
+    file = ANNOTATIONS[annotations].holds
+    root = provide(DATASET, root, download, parts, "put {files} from {page} into {root}")
+    listing = files_in(root, "val2017")
 
     def read():
         with reading(root / file):
             data = json.loads((root / file).read_bytes())
             categories = sorted(data["categories"], key=lambda row: row["id"])
-            classes = {row["id"]: row["name"] for row in categories}
+            positions = {row["id"]: position for position, row in enumerate(categories)}
             numbers = {f"val2017/{row['file_name']}": row["id"] for row in data["images"]}
             class_of = one_label_each(data["annotations"], label)
-            positions = {number: position for position, number in enumerate(classes)}
             labels = {
                 path: positions[class_of[number]]
                 for path, number in numbers.items()
                 if number in class_of
             }
-        there = [path for path, _, _ in listing]
-        paths, known, others = labelled(there, labels.get, f"no annotation in {file}")
-        missing = on_disk(sorted(numbers.items()), listing)[2]
-        chosen = choose(len(paths), split, images)
-        return Contents(
-            [paths[i] for i in chosen],
-            [known[i] for i in chosen],
-            others + missing,
-            tuple(classes.values()),
+            classes = tuple(row["name"] for row in categories)
+        named = sorted({path for path, _, _ in listing} | numbers.keys())
+        known = contents_of(listing, named, labels.get, f"no annotation in {file}", classes)
+        chosen = choose(len(known.pictures), split, images)
+        return replace(
+            known,
+            pictures=[known.pictures[i] for i in chosen],
+            labels=[known.labels[i] for i in chosen],
         )
 
-    return Source(root, [*listing, stamp(root, file)], read)
-
-
-def archive(path, holds, checksum):
-    addresses = tuple(host + path for host in HOSTS)
-    return Archive(path.split("/")[1], holds, addresses, checksum)
+    return Source(root, listing + files_in(root, file), read)
 
 
 def one_label_each(annotations: list[dict], rule: str) -> dict[int, int]:

@@ -1,16 +1,28 @@
 """`compcars`: cars from the web and from surveillance cameras; through a form, by hand."""
 
 from dcgan_lib.data.files import (
+    Dataset,
+    Source,
+    contents_of,
     data_folder,
-    files_below,
-    images_among,
-    labelled,
+    files_in,
+    is_image,
     not_there,
-    on_disk,
-    reading,
-    stamp,
+    read_list,
 )
-from dcgan_lib.data.image_set import Contents, Dataset, Source
+
+PLACES = {  # under surveillance or not: the images, the table of names, the list of a split
+    True: (
+        "sv_data/image",
+        "sv_data/sv_make_model_name.mat",
+        "sv_data/{}_surveillance.txt",
+    ),
+    False: (
+        "data/image",
+        "data/misc/make_model_name.mat",
+        "data/train_test_split/classification/{}.txt",
+    ),
+}
 
 
 def source(root, split, download, *, surveillance=False) -> Source:
@@ -26,12 +38,8 @@ def source(root, split, download, *, surveillance=False) -> Source:
     training list; the paper does not say which images it took.
     """
     root = data_folder(root, "compcars")
-    if surveillance:
-        folder, names = "sv_data/image", "sv_data/sv_make_model_name.mat"
-        chosen = f"sv_data/{split}_surveillance.txt"
-    else:
-        folder, names = "data/image", "data/misc/make_model_name.mat"
-        chosen = f"data/train_test_split/classification/{split}.txt"
+    folder, names, chosen = PLACES[bool(surveillance)]
+    chosen = chosen.format(split)
     if not (root / folder).is_dir():
         part = folder.split("/")[0]
         cure = (
@@ -44,7 +52,7 @@ def source(root, split, download, *, surveillance=False) -> Source:
             f"{root / chosen}, which says what is {split}, is missing. Put the authors' list "
             "there, or take split='all'."
         )
-    images = files_below(root, folder)
+    images = files_in(root, folder)
     others = [path for path in (names, chosen) if (root / path).is_file()]
 
     def number_in(path):
@@ -52,20 +60,22 @@ def source(root, split, download, *, surveillance=False) -> Source:
         return path[len(folder) + 1 :].split("/")[0]
 
     def read():
-        paths, skipped = images_among(images)
-        numbers = {int(number) for number in map(number_in, paths) if number.isdecimal()}
-        classes = read_names(root / names, surveillance) or {n: str(n) for n in sorted(numbers)}
+        found = {number_in(path) for path, _, _ in images if is_image(path)}
+        numbers = sorted(int(number) for number in found if number.isdecimal())
+        classes = read_names(root / names, surveillance) or {n: str(n) for n in numbers}
         positions = {str(number): position for position, number in enumerate(classes)}
+        named = None
         if split != "all":
-            with reading(root / chosen):
-                lines = (root / chosen).read_text().splitlines()
-            paths, _, skipped = on_disk([(f"{folder}/{line}", None) for line in lines], images)
-        paths, labels, unknown = labelled(
-            paths, lambda path: positions.get(number_in(path)), "in a folder of no class"
+            named = read_list(root / chosen, lambda path: f"{folder}/{path}")
+        return contents_of(
+            images,
+            named,
+            lambda path: positions.get(number_in(path)),
+            "in a folder of no class",
+            tuple(classes.values()),
         )
-        return Contents(paths, labels, skipped + unknown, tuple(classes.values()))
 
-    return Source(root, images + [stamp(root, path) for path in others], read)
+    return Source(root, images + files_in(root, *others), read)
 
 
 def read_names(path, surveillance):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dcgan_lib.data.image_set import Contents, Dataset, Source
+from dcgan_lib.data.files import Contents, Dataset, Source
 
 TRAIN = 1437  # images, four fifths of all
 

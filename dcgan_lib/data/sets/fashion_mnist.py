@@ -1,6 +1,6 @@
 """`fashion-mnist`: small grey images of clothes; torchvision unpacks and reads them."""
 
-from dcgan_lib.data.image_set import Dataset, Source
+from dcgan_lib.data.files import Dataset, Source
 from dcgan_lib.data.torchvision_sets import torchvision_source
 
 REPOSITORY = "https://github.com/zalandoresearch/fashion-mnist"

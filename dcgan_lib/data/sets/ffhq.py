@@ -4,13 +4,15 @@ from pathlib import PurePosixPath
 
 from dcgan_lib.data.files import (
     Archive,
+    Contents,
+    Dataset,
+    Source,
+    contents_of,
     data_folder,
-    files_below,
-    images_among,
-    labelled,
+    files_in,
+    is_image,
     provide,
 )
-from dcgan_lib.data.image_set import Contents, Dataset, Source
 
 THUMBNAILS = "thumbnails128x128"
 TRAIN = 60_000  # images: the authors appointed the first 60,000 for training
@@ -24,21 +26,23 @@ def source(root, split, download) -> Source:
     many.
     """
     root = data_folder(root, "ffhq")
-    folder = THUMBNAILS if (root / THUMBNAILS).is_dir() else ""
-    listing = files_below(root, folder) if root.is_dir() else []
-    if not images_among(listing)[0]:
-        drive = f"or that folder, from the drive that {DATASET.page} names, and put it into {root}"
+    flat = root.is_dir() and not (root / THUMBNAILS).is_dir()
+    listing = files_in(root, "") if flat else []
+    if not any(is_image(path) for path, _, _ in listing):
+        by_hand = (
+            "get {files}, or that folder, from the drive that {page} names, and put it into {root}"
+        )
         archive = Archive(f"{THUMBNAILS}.zip", THUMBNAILS)
-        provide("ffhq", root, [archive], download, lambda file: f"get {file}, {drive}")
-        listing = files_below(root, THUMBNAILS)
+        listing = files_in(provide(DATASET, root, download, [archive], by_hand), THUMBNAILS)
 
     def read():
-        paths, skipped = images_among(listing)
-        paths, numbers, others = labelled(paths, number_in, "not named by a number")
-        if split != "all":
-            of_train = [number < TRAIN for number in numbers]
-            paths = [path for path, first in zip(paths, of_train) if first == (split == "train")]
-        return Contents(paths, None, skipped + others)
+        numbered = contents_of(listing, None, number_in, "not named by a number")
+        paths = [
+            path
+            for path in numbered.pictures
+            if split == "all" or (number_in(path) < TRAIN) == (split == "train")
+        ]
+        return Contents(paths, None, numbered.skipped)
 
     return Source(root, listing, read)
 

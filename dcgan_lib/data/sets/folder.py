@@ -1,10 +1,10 @@
 """`folder`: the reader's own images."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from dcgan_lib.data.decoding import SUFFIXES
-from dcgan_lib.data.files import images_among, look_into
-from dcgan_lib.data.image_set import Contents, Dataset, Source
+from dcgan_lib.data.files import Dataset, Source, contents_of, is_image, look_into
 
 # Folders of these names are taken for classes only beside others.
 SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation"}
@@ -26,49 +26,52 @@ def source(root, split, download) -> Source:
             f"There is no folder {root}: give root= the folder with your images."
         )
     within = split_folder(root, split)
-    beside, classes, links = look_into(root / within)
-    groups = [f"{within}{name}/" for name in classes] or [within]
-    listing, labels, skipped = [], [], []
-    for label, group in enumerate(groups):
-        files, folders, others = look_into(root / group)
-        files = [(group + name, size, time) for name, size, time in files]
-        images, unknown = images_among(files)
-        skipped += unknown + [(group + name, "not a file") for name in others]
-        skipped += [(group + name, "a folder, which is not searched") for name in folders]
-        if not images:
-            skipped.append((group.rstrip("/"), "a class without any image"))
-        listing += [each for each in files if each[0].lower().endswith(SUFFIXES)]
-        labels += [label] * len(images)
+    beside, classes, links = look_into(root, within)
+    groups = classes or [within]
+    found, reasons = [], {}
+    for group in groups:
+        files, folders, others = look_into(root, group)
+        if not any(is_image(path) for path, _, _ in files):
+            reasons[group] = "a class without any image"
+        reasons |= dict.fromkeys(others, "not a file")
+        reasons |= dict.fromkeys(folders, "a folder, which is not searched")
+        found += files
+    listing = [file for file in found if is_image(file[0])]
     if not listing:
         raise no_image(root / groups[0], classes)
     if classes:
-        names = [name for name, _, _ in beside] + links
-        skipped += [(within + name, "beside the class folders") for name in names]
-
-    def read():
-        paths = [path for path, _, _ in listing]
-        return Contents(paths, labels if classes else None, [], tuple(classes))
-
-    return Source(root, listing, read, sorted(skipped))
+        names = [path for path, _, _ in beside] + links
+        reasons |= dict.fromkeys(names, "beside the class folders")
+    numbers = {group: number for number, group in enumerate(groups)}
+    contents = contents_of(
+        found,
+        label_of=lambda path: numbers[path.rpartition("/")[0]],
+        classes=tuple(path.rpartition("/")[2] for path in classes),
+    )
+    skipped = sorted([*contents.skipped, *reasons.items()])
+    return Source(root, listing, lambda: replace(contents, skipped=[]), skipped)
 
 
 def no_image(path, classes):
     """The error for a folder without images; it is the folder of a class if there are `classes`."""
     inner = look_into(path)[1]
-    what, cure = "", "Put images there"
-    if classes and inner:
-        what = f", only folders ({', '.join(inner[:5])}), and these are not searched"
-        cure = f"Give root={path}, if they are what you mean"
-    elif classes:
-        cure += ", or remove the empty folder"
-    return ValueError(f"There is no image in {path}{what}. {cure}; known are {' '.join(SUFFIXES)}.")
+    if not classes:
+        cure = ". Put images there"
+    elif inner:
+        cure = (
+            f", only folders ({', '.join(inner[:5])}), and these are not searched. "
+            f"Give root={path}, if they are what you mean"
+        )
+    else:
+        cure = ". Put images there, or remove the empty folder"
+    return ValueError(f"There is no image in {path}{cure}; known are {' '.join(SUFFIXES)}.")
 
 
 def split_folder(root, split):
-    """Where in `root` a split lies: in "<split>/", or for "train" alone in "", which is `root`."""
+    """Where in `root` a split lies: in "<split>", or for "train" alone in "", which is `root`."""
     found = look_into(root)[1]
     if split in found:
-        return f"{split}/"
+        return split
     divided = SPLITS.intersection(name.lower() for name in found)
     looks_divided = found and (len(divided) == len(found) or {"train", "test"} <= divided)
     if split == "train" and "test" not in found and not looks_divided:

@@ -1,14 +1,20 @@
 """`imagenet64`: all of ImageNet at 64 pixels in ten batches of 1.6 GB; registered, by hand."""
 
 import pickle
-from bisect import bisect
 from collections.abc import Sequence
-from itertools import accumulate
 
 import numpy as np
 
-from dcgan_lib.data.files import Archive, data_folder, not_there, provide, reading, stamp
-from dcgan_lib.data.image_set import Contents, Dataset, Source
+from dcgan_lib.data.archives import extract
+from dcgan_lib.data.files import (
+    Contents,
+    Dataset,
+    Source,
+    data_folder,
+    files_in,
+    not_there,
+    reading,
+)
 
 ZIPS = {"train": ["Imagenet64_train_part1", "Imagenet64_train_part2"], "test": ["Imagenet64_val"]}
 FILES = {"train": [f"train_data_batch_{n}" for n in range(1, 11)], "test": ["val_data"]}
@@ -24,11 +30,10 @@ def source(root, split, download) -> Source:
     their map_clsloc.txt.
     """
     root = data_folder(root, "imagenet64")
-    cure = f"anew from {DATASET.page}"
     for stem in [f"{stem}{kind}" for stem in ZIPS[split] for kind in ("", "_npz")]:
-        if (root / f"{stem}.zip").is_file():
-            archive = Archive(f"{stem}.zip", f"{stem}/**/*_data*", into=stem)
-            provide("imagenet64", root, [archive], download, lambda file: f"get {file} {cure}")
+        packed, folder = root / f"{stem}.zip", root / stem
+        if packed.is_file() and not any(folder.glob("**/*_data*")):
+            extract(packed, folder, "**/*_data*")
     there = {name: find(root, name) for name in FILES[split]}
     paths = [path for path in there.values() if path]
     if not paths:
@@ -46,7 +51,7 @@ def source(root, split, download) -> Source:
         classes = tuple(str(number) for number in range(1, CLASSES + 1))
         return Contents(pictures, np.concatenate(labels), missing, classes)
 
-    return Source(root, [stamp(root, path) for path in paths], read)
+    return Source(root, files_in(root, *paths), read)
 
 
 def find(root, name):
@@ -76,20 +81,19 @@ class BatchImages(Sequence):
     """
 
     def __init__(self, paths, counts):
-        self.paths, self.starts = paths, [0, *accumulate(counts)]
-        self.rows = {}  # of one file, by its number
+        self.paths, self.counts, self.ends = paths, counts, np.cumsum(counts)
+        self.number, self.rows = None, None  # of the file that is in memory
 
     def __len__(self):
-        return self.starts[-1]
+        return int(self.ends[-1])
 
     def __getitem__(self, index):
         index = range(len(self))[index]
-        number = bisect(self.starts, index) - 1
-        first, end = self.starts[number : number + 2]
-        if number not in self.rows:
-            self.rows.clear()  # the old file goes before the new one comes
-            self.rows[number] = read_rows(self.paths[number], end - first)
-        row = self.rows[number][index - first]
+        number = np.searchsorted(self.ends, index, side="right")
+        if number != self.number:
+            self.rows = None  # the old file goes before the new one comes
+            self.number, self.rows = number, read_rows(self.paths[number], self.counts[number])
+        row = self.rows[index - self.ends[number]]  # counted from the end of the file
         return row.reshape(3, 64, 64).transpose(1, 2, 0).copy()  # a view would keep the whole file
 
 
@@ -119,14 +123,17 @@ class ArraysOnly(pickle.Unpickler):
     """
 
     def find_class(self, module, name):
-        if (module, name) == ("numpy", "dtype"):
-            return np.dtype
-        if (module, name) == ("numpy", "ndarray"):
-            return None  # it is only handed to the next function, and not to be called
-        if name == "_reconstruct" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+        allowed = {
+            "dtype": np.dtype,
+            "ndarray": None,  # it is only handed to the next function, and not to be called
             # The array is filled afterwards; until then it is empty, whatever shape is claimed.
-            return lambda *arguments: np.ndarray((0,), np.uint8)
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, and only arrays are allowed")
+            "_reconstruct": lambda *claimed: np.ndarray((0,), np.uint8),
+        }
+        if module.partition(".")[0] != "numpy" or name not in allowed:
+            raise pickle.UnpicklingError(
+                f"it asks for {module}.{name}, and only arrays are allowed"
+            )
+        return allowed[name]
 
 
 DATASET = Dataset(

@@ -4,33 +4,24 @@ from pathlib import PurePosixPath
 
 from dcgan_lib.data.files import (
     Archive,
-    data_folder,
-    files_below,
-    images_among,
-    labelled,
-    on_disk,
+    Dataset,
+    Source,
+    contents_of,
+    files_in,
     provide,
     read_list,
     reading,
-    stamp,
 )
-from dcgan_lib.data.image_set import Contents, Dataset, Source
 
-HOSTS = (
+FOLDERS = (
     "https://www.robots.ox.ac.uk/~vgg/data/pets/data/",
     "https://thor.robots.ox.ac.uk/~vgg/data/pets/",
 )
-LISTS = {"train": "annotations/trainval.txt", "test": "annotations/test.txt"}
-
-
-def archive(name, holds, md5):
-    return Archive(name, holds, tuple(host + name for host in HOSTS), f"md5:{md5}")
-
-
 ARCHIVES = (
-    archive("images.tar.gz", "images", "5c4f3ee8e5d25df40f4fd59a7f44e54c"),
-    archive("annotations.tar.gz", "annotations", "95a8c909bbe2e81eed6a22bccdf3f68f"),
+    Archive("images.tar.gz", "images", FOLDERS, "md5:5c4f3ee8e5d25df40f4fd59a7f44e54c"),
+    Archive("annotations.tar.gz", "annotations", FOLDERS, "md5:95a8c909bbe2e81eed6a22bccdf3f68f"),
 )
+LISTS = {"train": "annotations/trainval.txt", "test": "annotations/test.txt"}
 
 
 def source(root, split, download) -> Source:
@@ -39,34 +30,33 @@ def source(root, split, download) -> Source:
     "train" is the authors' trainval list (3,680 images) and "test" their test list (3,669). "all"
     is every image in the archive, in a list or not. gomez kept 7,296, more than either list has.
     """
-    root = data_folder(root, "pets")
-    if (root / "oxford-iiit-pet").is_dir():  # torchvision's own folder
-        root /= "oxford-iiit-pet"
-    cure = f"from {DATASET.page} into {root}"
-    provide("pets", root, ARCHIVES, download, lambda files: f"put {files} {cure}")
-    images = files_below(root, "images")
+    by_hand = "put {files} from {page} into {root}"
+    # The inner folder is torchvision's own.
+    root = provide(DATASET, root, download, ARCHIVES, by_hand, inner="oxford-iiit-pet")
+    images = files_in(root, "images")
 
     def read():
-        named, names = {}, {}
+        labels, names = {}, {}
         for name, path in LISTS.items():
-            named[name] = read_list(
+            rows = read_list(
                 root / path, lambda image, number, *_: (f"images/{image}.jpg", int(number) - 1)
             )
-            names |= {label: breed(image) for image, label in named[name]}
+            names |= {label: breed(image) for image, label in rows}
+            labels[name] = dict(rows)
         with reading(root / "annotations"):
             classes = [names[label] for label in range(len(names))]
-        if split == "all":
-            breeds = {name: label for label, name in enumerate(classes)}
-            paths, skipped = images_among(images)
-            paths, labels, others = labelled(
-                paths, lambda path: breeds.get(breed(path)), "of a breed that no list names"
-            )
-            skipped += others
-        else:
-            paths, labels, skipped = on_disk(named[split], images)
-        return Contents(paths, labels, skipped, tuple(name.replace("_", " ") for name in classes))
+        titles = tuple(name.replace("_", " ") for name in classes)
+        if split != "all":
+            return contents_of(images, labels[split], labels[split].get, classes=titles)
+        numbers = {name: label for label, name in enumerate(classes)}
+        return contents_of(
+            images,
+            label_of=lambda path: numbers.get(breed(path)),
+            unlabelled="of a breed that no list names",
+            classes=titles,
+        )
 
-    return Source(root, images + [stamp(root, path) for path in LISTS.values()], read)
+    return Source(root, images + files_in(root, *LISTS.values()), read)
 
 
 def breed(path):

@@ -4,23 +4,20 @@ from collections import Counter
 
 from dcgan_lib.data.files import (
     Archive,
+    Dataset,
+    Source,
+    contents_of,
     data_folder,
-    files_below,
-    images_among,
-    labelled,
-    on_disk,
+    files_in,
     provide,
     read_list,
     reading,
-    stamp,
 )
-from dcgan_lib.data.image_set import Contents, Dataset, Source
 
-HOSTS = ("https://cs231n.stanford.edu/", "http://cs231n.stanford.edu/")
 ZIP = Archive(
     "tiny-imagenet-200.zip",
     "tiny-imagenet-200",
-    tuple(f"{host}tiny-imagenet-200.zip" for host in HOSTS),
+    ("https://cs231n.stanford.edu/", "http://cs231n.stanford.edu/"),
     "md5:90528d7ca1a48142e341f4ef8d21d0de",
 )
 
@@ -30,32 +27,32 @@ def source(root, split, download) -> Source:
 
     "test" is the validation part: the labels of the true test images were never published.
     """
-    root = data_folder(root, "tiny-imagenet")
-    if not (root / "wnids.txt").is_file():  # the root is not the unpacked folder itself
-        cure = f"from {ZIP.addresses[0]} into {root}"
-        provide("tiny-imagenet", root, [ZIP], download, lambda file: f"put {file} {cure}")
-        root /= ZIP.holds
+    folder = data_folder(root, "tiny-imagenet")
+    if not (folder / "wnids.txt").is_file():  # the root is not the unpacked folder itself
+        by_hand = "put {files} from {page} into {root}"
+        folder = provide(DATASET, root, download, [ZIP], by_hand) / ZIP.holds
     lists = ["wnids.txt", "words.txt"] + ["val/val_annotations.txt"] * (split == "test")
-    images = files_below(root, "train" if split == "train" else "val/images")
+    images = files_in(folder, "train" if split == "train" else "val/images")
 
     def read():
-        classes = read_list(root / "wnids.txt", str)
-        if split == "train":
-            paths, missing = images_among(images)[0], []  # beside them lie lists of boxes
-            numbers = {path: path.split("/")[1] for path in paths}
-        else:
-            rows = read_list(
-                root / lists[-1], lambda name, number, *_: (f"val/images/{name}", number)
+        named, numbers = None, {path: path.split("/")[1] for path, _, _ in images}
+        if split == "test":
+            named = numbers = dict(
+                read_list(
+                    folder / lists[-1], lambda name, number, *_: (f"val/images/{name}", number)
+                )
             )
-            numbers = dict(rows)
-            paths, _, missing = on_disk(numbers.items(), images)
-        labels = {number: label for label, number in enumerate(classes)}
-        paths, known, others = labelled(
-            paths, lambda path: labels.get(numbers[path]), "of a class that is not in wnids.txt"
+        wnids = read_list(folder / "wnids.txt", str)
+        labels = {number: label for label, number in enumerate(wnids)}
+        return contents_of(
+            [file for file in images if "/images/" in file[0]],  # beside them lie lists of boxes
+            named,
+            lambda path: labels.get(numbers[path]),
+            "of a class that is not in wnids.txt",
+            class_names(folder / "words.txt", wnids),
         )
-        return Contents(paths, known, others + missing, class_names(root / "words.txt", classes))
 
-    return Source(root, images + [stamp(root, path) for path in lists], read)
+    return Source(folder, images + files_in(folder, *lists), read)
 
 
 def class_names(path, numbers):
