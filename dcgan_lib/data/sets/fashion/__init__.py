@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dcgan_lib.data.files import stamp
-from dcgan_lib.data.image_set import Contents, Dataset, Source
+from dcgan_lib.data.files import Contents, Dataset, Source, files_in
 
 HERE = Path(__file__).parent
 CLASSES = (
@@ -49,7 +48,7 @@ def source(root, split, download) -> Source:
         margins = ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN))
         return Contents(np.pad(images, margins), np.arange(len(images)) % len(CLASSES), [], CLASSES)
 
-    return Source(HERE, [stamp(HERE, sheet)], read)
+    return Source(HERE, files_in(HERE, sheet), read)
 
 
 DATASET = Dataset(
