@@ -103,6 +103,13 @@ def test_gradients_that_a_caller_left_do_not_count(make_images):
         assert torch.equal(training_step(*clean, real, z), training_step(*littered, real, z))
 
 
+def test_no_gradient_is_kept_between_steps(make_images):
+    _, ours = two_sides(torch.float32)
+    real, z = next(batches(make_images, 1, torch.float32))
+    training_step(*ours, real, z, d_steps=2)
+    assert all(p.grad is None for network in ours[:2] for p in network.parameters())
+
+
 @pytest.mark.parametrize("kernel_size", [4, 5])
 def test_each_of_fifty_fp32_steps_equals_the_textbook_step(make_images, kernel_size):
     """In fp32, both sides starting each step from the textbook's weights.
