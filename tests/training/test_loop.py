@@ -302,6 +302,16 @@ def test_a_float16_run_goes_on_with_its_scale(make_images, tmp_path):
     assert same_weights(run_small(make_images(), tmp_path / "parts", config), whole)
 
 
+def test_a_float16_run_goes_on_from_a_checkpoint_without_a_scale(make_images, tmp_path):
+    """`auto` is another format on another device, whose checkpoint has no scaler."""
+    config = replace(SMALL, precision="fp16")
+    run_small(make_images(), tmp_path, replace(config, epochs=1))
+    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    del saved["scaler"]
+    torch.save(saved, tmp_path / "checkpoint.pt")
+    assert run_small(make_images(), tmp_path, config).history["epoch"][-1] == 2
+
+
 @pytest.mark.parametrize(
     "precision,capability,bf16,expected",
     [
