@@ -2,7 +2,6 @@
 
 import argparse
 import signal
-import sys
 from pathlib import Path
 
 from dcgan_lib import __version__
@@ -70,21 +69,18 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command. Without `arguments` those of the command line are taken."""
-    options = vars(make_parser().parse_args(arguments))
+    parser = make_parser()
+    options = vars(parser.parse_args(arguments))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
-    from dcgan_lib.commands import batch, train  # only now, because torch takes seconds
-    from dcgan_lib.commands.parameters import BadParameters
+    from dcgan_lib.commands import batch, parameters, train  # only now: torch takes seconds
 
     try:
-        command = {"train": train, "batch": batch}[options.pop("command")]
-        command.main(**options)
-    except BadParameters as refusal:
-        print(f"{refusal}\nNothing was run.", file=sys.stderr)
-        sys.exit(2)
+        {"train": train, "batch": batch}[options.pop("command")].main(**options)
+    except parameters.BadParameters as refusal:
+        parser.exit(2, f"{refusal}\nNothing was run.\n")
     except KeyboardInterrupt as stop:
-        print(f"\n{stop}", file=sys.stderr)
-        sys.exit(143 if "SIGTERM" in str(stop) else 130)
+        parser.exit(143 if "SIGTERM" in str(stop) else 130, f"\n{stop}\n")
 
 
 def _stop(number, _):

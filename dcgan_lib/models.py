@@ -6,6 +6,8 @@ halves. With a kernel of 3 there are twice as many blocks, as in the network tha
 paper trained on ImageNet: before each block that halves the image stands one that keeps its size.
 """
 
+from copy import deepcopy
+
 import torch
 from torch import Tensor, nn
 
@@ -193,8 +195,9 @@ def _initialise(network, stream):
 def check_sizes(image_size, channels, latent_dim, width, kernel_size):
     """Raise ValueError, in a sentence, for sizes that the networks are not built for."""
     if image_size not in HALVINGS:
-        known = list(HALVINGS)
-        raise ValueError(f"image_size is {image_size!r}; the networks are built for {known} pixels")
+        raise ValueError(
+            f"image_size is {image_size!r}; the networks are built for {list(HALVINGS)} pixels"
+        )
     if kernel_size not in PADDING:
         raise ValueError(
             f"kernel_size is {kernel_size!r}; the papers use 3, 4 and 5, choose one of them"
@@ -218,6 +221,20 @@ def count_parameters(network: nn.Module) -> int:
 
 
 @torch.no_grad()
+def move_average(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """average = decay * average + (1 - decay) * network, for weights and BatchNorm's statistics.
+
+    Nothing happens where `average` is the network itself.
+    """
+    if average is not network:
+        ours, theirs = (
+            [values for values in net.state_dict().values() if values.is_floating_point()]
+            for net in (average, network)
+        )
+        torch._foreach_lerp_(ours, theirs, 1 - decay)
+
+
+@torch.no_grad()
 def layer_table(network: Generator | Discriminator) -> list[dict]:
     """What each block does to the shape, as rows for a table (Table 1 of gomez).
 
@@ -236,27 +253,25 @@ def layer_table(network: Generator | Discriminator) -> list[dict]:
     >>> layer_table(Discriminator())[0]["output"]
     (64, 32, 32)
     """
-    if isinstance(network, Generator):
-        shape = (network.latent_dim, 1, 1)
-    else:
-        shape = (network.channels, network.image_size, network.image_size)
-    x, rows = torch.zeros(1, *shape, device=next(network.parameters()).device), []
-    was_training = network.training
-    network.eval()  # one image has no batch statistics, and none may be recorded
+    shape = (
+        (network.latent_dim, 1, 1)
+        if isinstance(network, Generator)
+        else (network.channels, network.image_size, network.image_size)
+    )
+    network = deepcopy(network).to("meta")  # shapes without numbers, and without a trace
+    x, rows = torch.empty(1, *shape, device="meta"), []
     for number, block in enumerate([*network.blocks, network.head], 1):
         x = block(x)
         convolution, *others = block if isinstance(block, nn.Sequential) else [block]
         kind = "convTrans" if isinstance(convolution, nn.ConvTranspose2d) else "conv"
         kernel, stride = convolution.kernel_size[0], convolution.stride[0]
-        names = [f"{kernel}x{kernel} {kind}, stride {stride}"]
-        names += [type(layer).__name__.removesuffix("2d") for layer in others]
+        names = [type(layer).__name__.removesuffix("2d") for layer in others]
         rows.append(
             {
                 "block": "head" if number > len(network.blocks) else str(number),
-                "layers": ", ".join(names),
+                "layers": ", ".join([f"{kernel}x{kernel} {kind}, stride {stride}", *names]),
                 "output": tuple(x.shape[1:]),
                 "parameters": count_parameters(block),
             }
         )
-    network.train(was_training)
     return rows

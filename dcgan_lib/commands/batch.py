@@ -152,8 +152,11 @@ def run_chapters(
             outcome = "done in"
         finally:
             seconds[path.stem] = round(time.perf_counter() - start, 1)
-            place = f"[{len(seconds)}/{len(chapters)}] {path.stem}"
-            print(f"{folder.name} {place} {outcome} {seconds[path.stem]} s", flush=True)
+            print(
+                f"{folder.name} [{len(seconds)}/{len(chapters)}] {path.stem} {outcome} "
+                f"{seconds[path.stem]} s",
+                flush=True,
+            )
 
 
 def run_file(folder: Path, values: dict, chapters: dict[Path, dict]) -> bool:
@@ -187,10 +190,8 @@ def run_file(folder: Path, values: dict, chapters: dict[Path, dict]) -> bool:
             run_chapters(folder, values, chapters, attempt / "notebooks", seconds)
             record |= findings(folder)
         except BaseException as error:
-            kind, words = (
-                getattr(error, "ename", type(error).__name__),
-                getattr(error, "evalue", error),
-            )
+            kind = getattr(error, "ename", type(error).__name__)  # papermill's, of the error inside
+            words = getattr(error, "evalue", error)
             chapter = next(reversed(seconds), None)  # None: before the first
             record["failed"] = {
                 "chapter": chapter,
@@ -212,23 +213,21 @@ def run_file(folder: Path, values: dict, chapters: dict[Path, dict]) -> bool:
 
 def findings(folder: Path) -> dict:
     """What the chapters left for the record: device, data, training, final metrics, tables."""
-    found = {
-        name: read_record(folder / f"{name}.json")
-        for name in ("table", "odd")
-        if (folder / f"{name}.json").exists()
+    setting = read_record(folder / "dcgan" / "config.json")
+    steps = np.genfromtxt(folder / "dcgan" / "history.csv", delimiter=",", names=True)
+    last = steps[steps["epoch"] == steps["epoch"].max()]
+    return {
+        **{
+            path.stem: read_record(path)
+            for path in (folder / "table.json", folder / "odd.json")
+            if path.exists()
+        },
+        "seed": setting["config"]["seed"],
+        "device": setting["device"],
+        "data": setting["data"],
+        "training": setting["config"],
+        "final_metrics": {name: float(last[name].mean()) for name in steps.dtype.names},
     }
-    if (folder / "dcgan").exists():
-        setting = read_record(folder / "dcgan" / "config.json")
-        steps = np.genfromtxt(folder / "dcgan" / "history.csv", delimiter=",", names=True)
-        last = steps[steps["epoch"] == steps["epoch"].max()]
-        found |= {
-            "seed": setting["config"]["seed"],
-            "device": setting["device"],
-            "data": setting["data"],
-            "training": setting["config"],
-            "final_metrics": {name: float(last[name].mean()) for name in steps.dtype.names},
-        }
-    return found
 
 
 def main(file: list[Path], overrides: list, runs: Path) -> None:
@@ -239,7 +238,9 @@ def main(file: list[Path], overrides: list, runs: Path) -> None:
         for folder, values in plans.items():
             passed[folder.name] = run_file(folder, values, chapters)
     except KeyboardInterrupt as stop:
-        done = f"{', '.join(passed) or 'no file'} done. The same command goes on."
-        raise KeyboardInterrupt(f"{stop} in {folder.name}; {done}") from None
+        raise KeyboardInterrupt(
+            f"{stop} in {folder.name}; {', '.join(passed) or 'no file'} done. "
+            "The same command goes on."
+        ) from None
     if failed := [name for name, good in passed.items() if not good]:
         sys.exit(f"{len(failed)} of {len(passed)} failed: {', '.join(failed)}")

@@ -79,8 +79,9 @@ def read_parameters(path: Path, overrides: list = ()) -> dict:
     except OSError as error:
         raise BadParameters(f"{path} cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, ValueError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise BadParameters(f"{path} and -p must give `name: value` in YAML: {reason}") from None
+        raise BadParameters(
+            f"{path} and -p must give `name: value` in YAML: {' '.join(str(error).split())}"
+        ) from None
     folders = [name for name in ("root", "table_root") if isinstance(values.get(name), str)]
     return values | {name: str(Path(values[name]).expanduser().absolute()) for name in folders}
 
@@ -106,8 +107,9 @@ def run_name(path: Path, overrides: list, values: dict) -> str:
     """
 
     def plain(text):
-        usable = re.fullmatch(r"[\w.+-]{1,40}", text)
-        return text if usable else sha256(text.encode()).hexdigest()[:8]
+        return (
+            text if re.fullmatch(r"[\w.+-]{1,40}", text) else sha256(text.encode()).hexdigest()[:8]
+        )
 
     changes = [f"{plain(name)}={plain(str(values[name]))}" for name in sorted(dict(overrides))]
     return ",".join([path.stem, *changes])
@@ -141,14 +143,16 @@ def check_run(settings: dict, folder: Path, download: bool) -> None:
     """
     own = {"size": settings["image_size"], "crop": settings["crop"], "download": download}
     images = _load(settings["dataset"], root=settings["root"], limit=settings.get("limit"), **own)
-    chosen = {name: settings[name] for name in TRAINING & settings.keys()}
-    config = TrainConfig(channels=images.channels if images else 3, **chosen)
+    config = TrainConfig(
+        channels=images.channels if images else 3,
+        **{name: settings[name] for name in TRAINING & settings.keys()},
+    )
     replace(config, epochs=settings.get("start_epochs", 1))
     with torch.device("meta"):  # shapes without numbers
         feature_size(config.networks()[1], settings.get("recipe", "last"))
     if images:
-        steps = Batches(images, config, torch.device("cpu")).per_epoch
-        RunFolder(folder / "dcgan", images, config, "cpu", steps, True, False).is_finished()
+        batches = Batches(images, config, torch.device("cpu"))
+        RunFolder(folder / "dcgan", images, config, "cpu", batches.per_epoch).is_finished()
     if "per_class" in settings:
         _check_table(settings, own)
 
@@ -158,8 +162,8 @@ def _load(name: str, *, download: bool, **arguments) -> ImageSet | None:
     try:
         return load_images(name, download=download, **arguments)
     except (FileNotFoundError, RuntimeError):
-        arrival = {row["name"]: row["get"] for row in describe_datasets()}[name]
-        if download or not arrival.startswith("downloaded"):
+        arrival = {row["name"]: row["get"] for row in describe_datasets()}
+        if download or not arrival[name].startswith("downloaded"):
             raise
 
 

@@ -62,21 +62,19 @@ def train_file(path: Path, overrides: list, runs: Path, device: str | None = Non
     """
     if "LOCAL_RANK" in os.environ:
         device = processes.join(device)
-    first = processes.is_first()
-    values = read_parameters(path, overrides)
+    first, values = processes.is_first(), read_parameters(path, overrides)
     loading, training, others = sort_out(path, values)
     if others and first:
         print(f"not used in training: {', '.join(map(str, others))}")
     if not first:
         processes.wait()  # the first downloads and decodes, the others find it done
-    size = TrainConfig(**training).image_size  # refuses what it refuses before a download
-    images = load_images(loading.pop("dataset"), size=size, **loading)
+    # The configuration is made first, so that what it refuses is refused before a download.
+    images = load_images(loading.pop("dataset"), size=TrainConfig(**training).image_size, **loading)
     if first:
         processes.wait()
     folder = runs / run_name(path, overrides, values) / "dcgan"
     check_folder(folder)
-    config = TrainConfig(channels=images.channels, **training)
-    return train(images, config, folder, device=device)
+    return train(images, TrainConfig(channels=images.channels, **training), folder, device=device)
 
 
 def main(file: Path, overrides: list, runs: Path, device: str | None = None) -> None:

@@ -1,7 +1,6 @@
 """Everything that training sees: the real images and the latents of every step."""
 
 import torch
-from torch import Tensor
 
 from dcgan_lib.data.image_set import ImageSet
 from dcgan_lib.data.pixels import to_float
@@ -40,16 +39,14 @@ class Batches:
         _check(images, config)
         self.config, self.device = config, device
         self.batch = config.batch_size * config.d_steps  # real images that a step sees
-        self.per_epoch = (
-            len(images) // self.batch
-        )  # what is left over sits out until the next epoch
+        self.per_epoch = len(images) // self.batch  # what is left over waits for the next epoch
         pixels = images.images.permute(0, 2, 3, 1)  # NHWC, so that a batch is a channels_last view
         free = torch.cuda.mem_get_info(device)[0] / 2 if device.type == "cuda" else LARGE
         self.pixels = pixels.to(device) if pixels.numel() < free else pixels
         self.in_windows = self.pixels.device.type == "cpu" and pixels.numel() >= LARGE
-        self.epoch = self.window = None
+        self.epoch = None
 
-    def at(self, step: int) -> tuple[Tensor, Tensor]:
+    def at(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The real images and the latents of a step, a batch for each update of the discriminator.
 
         Returns
@@ -62,42 +59,40 @@ class Batches:
         if epoch != self.epoch:
             self.order, self.epoch = self._shuffled(epoch).to(self.pixels.device), epoch
         start = position * self.batch
-        if self.in_windows and (window := (epoch, start // (FILE_BLOCK * WINDOW))) != self.window:
-            give_back_pages(self.pixels)
-            self.window = window
+        if self.in_windows and start % (FILE_BLOCK * WINDOW) < self.batch:
+            give_back_pages(self.pixels)  # of the window before
         chosen = processes.share_of(self.order[start : start + self.batch])
-        real = self._on_device(self.pixels[chosen])
-        config, updates = (
-            self.config,
-            range(step * self.config.d_steps, (step + 1) * self.config.d_steps),
-        )
+        real, config = self._on_device(self.pixels[chosen]), self.config
+        updates = range(step * config.d_steps, (step + 1) * config.d_steps)
         if config.flip:
-            draws = [
-                torch.rand(config.batch_size, generator=rng(config.seed, f"flips {n}"))
-                for n in updates
-            ]
-            mirrored = self._on_device(processes.share_of(torch.cat(draws) < 0.5))
+            draws = torch.cat(
+                [
+                    torch.rand(config.batch_size, generator=rng(config.seed, f"flips {n}"))
+                    for n in updates
+                ]
+            )
+            mirrored = self._on_device(processes.share_of(draws < 0.5))
             real = torch.where(mirrored[:, None, None, None], real.flip(2), real)
         size = config.batch_size, config.latent_dim, config.seed, config.latents
-        z = processes.share_of(torch.cat([latent(*size, f"latent {n}") for n in updates]))
-        return to_float(real).permute(0, 3, 1, 2), self._on_device(z)
+        z = torch.cat([latent(*size, f"latent {n}") for n in updates])
+        return to_float(real).permute(0, 3, 1, 2), self._on_device(processes.share_of(z))
 
     def _shuffled(self, epoch):
         """The positions of all images in the order of an epoch."""
         stream, count = rng(self.config.seed, f"order {epoch}"), len(self.pixels)
         if self.pixels.numel() < LARGE:
             return torch.randperm(count, generator=stream)
-        blocks, order = torch.arange(count).split(FILE_BLOCK), []
-        for window in torch.randperm(len(blocks), generator=stream).split(WINDOW):
-            seen = torch.cat([blocks[number] for number in window])
-            order.append(seen[torch.randperm(len(seen), generator=stream)])
-        return torch.cat(order)
+        blocks = torch.arange(count).split(FILE_BLOCK)
+        windows = [
+            torch.cat([blocks[number] for number in window])
+            for window in torch.randperm(len(blocks), generator=stream).split(WINDOW)
+        ]
+        return torch.cat([seen[torch.randperm(len(seen), generator=stream)] for seen in windows])
 
     def _on_device(self, tensor):
         """The tensor on the device, without waiting for a GPU to take it."""
-        if self.device.type != "cuda" or tensor.is_cuda:
-            return tensor.to(self.device)
-        return tensor.pin_memory().to(self.device, non_blocking=True)
+        to_gpu = self.device.type == "cuda" and not tensor.is_cuda
+        return (tensor.pin_memory() if to_gpu else tensor).to(self.device, non_blocking=to_gpu)
 
 
 def _check(images, config):
@@ -110,11 +105,11 @@ def _check(images, config):
             f"image_size={there[1]} in TrainConfig"
         )
     if len(images) < config.batch_size * config.d_steps:
-        batch = (
+        some = (
             "one batch" if config.d_steps == 1 else f"the {config.d_steps} batches of a step, each"
         )
         raise ValueError(
-            f"{images.name!r} has {len(images)} images, fewer than {batch} of {config.batch_size}; "
+            f"{images.name!r} has {len(images)} images, fewer than {some} of {config.batch_size}; "
             f"choose a batch_size of at most {len(images) // config.d_steps}"
         )
     if config.batch_size % processes.count():

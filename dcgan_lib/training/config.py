@@ -1,8 +1,8 @@
 """Everything that decides a training run, apart from the images."""
 
+from contextlib import suppress
 from dataclasses import dataclass
-from math import inf, nan
-from numbers import Integral
+from numbers import Integral, Real
 
 from dcgan_lib.models import Discriminator, Generator, check_sizes
 
@@ -11,8 +11,22 @@ CHOICES = {
     "latents": ("normal", "uniform"),
     "flip": (False, True),
 }
-LEAST = {"batch_size": 2, "epochs": 1, "d_steps": 1, "seed": -inf}  # BatchNorm needs two images
-RANGES = {"lr": (1e-12, inf), "real_label": (0.5, 1), "weight_decay": (0, 1), "ema": (0, 0.999999)}
+ANY = 1e300  # no limit, but finite
+RANGES = {  # the least and the largest value of every number
+    "image_size": (Integral, 1, ANY),
+    "channels": (Integral, 1, ANY),
+    "latent_dim": (Integral, 1, ANY),
+    "width": (Integral, 1, ANY),
+    "kernel_size": (Integral, 1, ANY),
+    "batch_size": (Integral, 2, ANY),  # BatchNorm needs two images
+    "epochs": (Integral, 1, ANY),
+    "d_steps": (Integral, 1, ANY),
+    "seed": (Integral, -ANY, ANY),
+    "lr": (Real, 1e-12, ANY),
+    "real_label": (Real, 0.5, 1),
+    "weight_decay": (Real, 0, 1),
+    "ema": (Real, 0, 0.999999),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,44 +107,43 @@ class TrainConfig:
 
     def __post_init__(self):
         values = vars(self)  # the way past `frozen`
-        for name in ("image_size", "channels", "latent_dim", "width", "kernel_size", *LEAST):
-            values[name] = _integer(name, values[name], LEAST.get(name, 1))
+        for name, limits in RANGES.items():
+            values[name] = _number(name, values[name], *limits)
         check_sizes(self.image_size, self.channels, self.latent_dim, self.width, self.kernel_size)
-        for name, (low, high) in RANGES.items():
-            values[name] = _number(name, values[name], low, high)
         if not isinstance(self.betas, (tuple, list)) or len(self.betas) != 2:
             raise ValueError(f"betas is {self.betas!r}; give two numbers, such as (0.5, 0.999)")
-        values["betas"] = tuple(_number("betas", beta, 0, 0.999999) for beta in self.betas)
+        values["betas"] = tuple(_number("betas", beta, Real, 0, 0.999999) for beta in self.betas)
         for name, choices in CHOICES.items():
             if type(values[name]) is not type(choices[0]) or values[name] not in choices:
-                known = ", ".join(map(str, choices))
-                raise ValueError(f"{name} is {values[name]!r}; choose one of {known}")
+                raise ValueError(
+                    f"{name} is {values[name]!r}; choose one of {', '.join(map(str, choices))}"
+                )
 
     def networks(self) -> tuple[Generator, Discriminator]:
         """A new generator and discriminator with this configuration's initial weights."""
-        size = dict(width=self.width, kernel_size=self.kernel_size, seed=self.seed)
         return (
             Generator(
-                self.image_size, self.channels, self.latent_dim, latents=self.latents, **size
+                self.image_size,
+                self.channels,
+                self.latent_dim,
+                self.width,
+                self.kernel_size,
+                latents=self.latents,
+                seed=self.seed,
             ),
-            Discriminator(self.image_size, self.channels, **size),
+            Discriminator(
+                self.image_size, self.channels, self.width, self.kernel_size, seed=self.seed
+            ),
         )
 
 
-def _integer(name, value, least):
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        limit = "" if least == -inf else f" of at least {least}"
-        raise ValueError(f"{name} is {value!r}; it must be a whole number{limit}")
-    return int(value)
-
-
-def _number(name, value, low, high):
-    """The value as a float; text such as "2e-4" is a number, True and NaN are none."""
-    try:
-        number = nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        number = nan
-    if not low <= number <= high or number == inf:
-        limits = f"of at least {low}" if high == inf else f"from {low} to {high}"
-        raise ValueError(f"{name} is {value!r}; it must be a number {limits}")
-    return number
+def _number(name, value, kind, low, high):
+    """The value as an int or a float; text such as "2e-4" is a number, True and NaN are none."""
+    number = value
+    with suppress(ValueError):
+        number = float(value) if kind is Real and isinstance(value, str) else value
+    if isinstance(number, bool) or not (isinstance(number, kind) and low <= number <= high):
+        what = "number" if kind is Real else "whole number"
+        limits = f" from {low} to {high}" if high < ANY else f" of at least {low}"
+        raise ValueError(f"{name} is {value!r}; it must be a {what}{limits if low > -ANY else ''}")
+    return float(number) if kind is Real else int(number)

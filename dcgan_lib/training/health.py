@@ -32,48 +32,50 @@ def check_metrics(history, config, run_dir):
     if not history.isfinite().all():
         raise not_a_number("loss", history, config, run_dir)
     recent = history[-NO_CONTEST:, 1:]
-    if len(recent) < NO_CONTEST:
-        return
     loss_d, d_real, d_fake = recent[:, 0], recent[:, 2], recent[:, 3]
     p = torch.tensor([config.real_label, 1 - config.real_label])
     least = -torch.xlogy(p, p).sum()  # the least loss that these labels allow
-    if (loss_d < least + 1e-3).all():
-        verdict = "tells every generated image from every real one"
-    elif ((d_real - d_fake).abs() < 1e-4).all():
-        verdict = "gives every image, real or generated, the same answer"
-    else:
-        return
-    raise TrainingFailed(
-        f"training has come to a standstill in epoch {int(history[-1, 0])}: for {NO_CONTEST:,} "
-        f"steps the discriminator {verdict}. {_before(history)} Other learning rates, "
-        f"real_label=0.9 or another seed may cure it. {_what_is_left(run_dir)}"
-    )
+    standstills = {
+        "tells every generated image from every real one": loss_d < least + 1e-3,
+        "gives every image, real or generated, the same answer": (d_real - d_fake).abs() < 1e-4,
+    }
+    for verdict, steps in standstills.items():
+        if len(steps) == NO_CONTEST and steps.all():
+            cure = "Other learning rates, real_label=0.9 or another seed may cure it."
+            raise TrainingFailed(
+                f"training has come to a standstill in epoch {int(history[-1, 0])}: for "
+                f"{NO_CONTEST:,} steps the discriminator {verdict}. "
+                f"{_advice(cure, history, run_dir)}"
+            )
 
 
 def not_a_number(what, history, config, run_dir):
     """The error for a loss or a weight that is NaN or infinite."""
     exact = "" if config.precision == "fp32" else " or precision='fp32'"
+    cure = f"A smaller learning rate than {config.lr:g}{exact} may cure it."
     return FloatingPointError(
         f"training broke down in epoch {int(history[-1, 0])}: a {what} is not a number. "
-        f"{_before(history)} A smaller learning rate than {config.lr:g}{exact} may cure it. "
-        f"{_what_is_left(run_dir)}"
+        f"{_advice(cure, history, run_dir)}"
     )
 
 
-def _before(history):
-    """In words, what the metrics were before they broke down."""
+def _advice(cure, history, run_dir):
+    """In words: the metrics before they broke down, what may cure it, and what is left."""
     last = history[:, 1:-1][history.isfinite().all(dim=1)][-RECENT:]
-    if not len(last):
-        return "It did so in its first steps."
-    pairs = zip(METRICS, last.mean(dim=0).tolist(), strict=True)
-    means = ", ".join(f"{name} {value:.3g}" for name, value in pairs)
-    return f"Before, over {len(last)} steps: {means}."
-
-
-def _what_is_left(run_dir):
-    if (run_dir / "checkpoint.pt").exists():
-        return f"The last checkpoint in {run_dir} is from before."
-    return f"Nothing was saved in {run_dir} yet."
+    words = ", ".join(
+        f"{name} {value:.3g}" for name, value in zip(METRICS, last.mean(dim=0), strict=True)
+    )
+    before = (
+        f"Before, over {len(last)} steps: {words}."
+        if len(last)
+        else "It did so in its first steps."
+    )
+    left = (
+        f"The last checkpoint in {run_dir} is from before."
+        if (run_dir / "checkpoint.pt").exists()
+        else f"Nothing was saved in {run_dir} yet."
+    )
+    return f"{before} {cure} {left}"
 
 
 def name_a_batch_that_fits(train):
@@ -87,30 +89,25 @@ def name_a_batch_that_fits(train):
             reason = str(error).splitlines()[0]
         # Outside of the `except`, which would keep the failed step's tensors alive.
         device = torch.device(options.get("device") or default_device())
-        if processes.count() > 1:
-            advice = "choose a smaller batch_size"  # a trial would need every process
-        elif size := _size_that_fits(train, images, config, device):
-            advice = f"batch_size={size} fits"
-        else:
-            advice = "not even a batch of 2 fits; choose a smaller width or image_size"
         raise MemoryError(
             f"the memory of {device} is too small for batch_size={config.batch_size} ({reason}); "
-            f"{advice}"
+            f"{_what_fits(train, images, config, device)}"
         )
 
     return explained
 
 
-def _size_that_fits(train, images, config, device):
-    """The largest batch, by halving, of which a whole step fits beside the images; 0 for none."""
-    resident, size = Batches(images, config, device), config.batch_size // 2
+def _what_fits(train, images, config, device):
+    """The largest batch, by halving, of which a whole step fits beside the images, in words."""
+    if processes.count() > 1:
+        return "choose a smaller batch_size"  # a trial would need every process
+    _resident, size = Batches(images, config, device), config.batch_size // 2
     while size >= 2:
         one_step = replace(config, batch_size=size, epochs=1, d_steps=1)
         try:
             with TemporaryDirectory() as folder:
                 train(images.subset(range(size)), one_step, folder, device=device, progress=False)
-            break
+            return f"batch_size={size} fits"
         except torch.OutOfMemoryError:
             size //= 2
-    del resident  # it was held while the trials ran, as in training
-    return size if size >= 2 else 0
+    return "not even a batch of 2 fits; choose a smaller width or image_size"

@@ -1,9 +1,7 @@
-"""The training of a DCGAN: one step, and the loop around it.
+"""The training of a DCGAN: one step, and the loop around it (gomez, section 3.4).
 
-A step is the papers' (gomez, section 3.4). The discriminator learns from a real batch and a
-generated batch, which pass it one after the other: over a mixed batch, BatchNorm's mean would lie
-between the two kinds and give the answer away. Then the generator learns from the discriminator's
-verdict on the same generated batch.
+Real and generated images pass the discriminator one batch after the other: over a mixed batch,
+BatchNorm's mean would lie between the two kinds and give the answer away.
 """
 
 from copy import deepcopy
@@ -12,16 +10,17 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
-from torch.optim import Optimizer
+from torch.optim import Adam, Optimizer
 
 from dcgan_lib.data.image_set import ImageSet
+from dcgan_lib.models import move_average
 from dcgan_lib.training.batches import Batches
 from dcgan_lib.training.config import TrainConfig
 from dcgan_lib.training.fast import accelerate
 from dcgan_lib.training.health import name_a_batch_that_fits
+from dcgan_lib.training.precision import cross_entropy, half_precision, mixed_precision
 from dcgan_lib.training.run import Run, RunFolder
-from dcgan_lib.utils.device import autocast_dtype, default_device
+from dcgan_lib.utils.device import default_device
 
 
 def training_step(
@@ -37,39 +36,28 @@ def training_step(
     d_steps: int = 1,
     scaler: torch.amp.GradScaler | None = None,
 ) -> Tensor:
-    """Update the discriminator, then the generator, once and in place.
+    """Update the discriminator `d_steps` times, then the generator once, in place.
 
     Parameters
     ----------
-    generator, discriminator : Module
-    opt_g, opt_d : Optimizer
-    real : Tensor of shape (d_steps * N, C, H, W)
-        Real images in [-1, 1].
-    z : Tensor of shape (d_steps * N, latent_dim)
-        Latents of as many generated images.
-    bf16 : bool, default False
-        Compute the convolutions in bf16.
+    real, z : Tensor of shape (d_steps * N, C, H, W) and (d_steps * N, latent_dim)
+        Real images in [-1, 1], and latents. Each update of the discriminator has its own N of both.
+    bf16 : bool, default False; computes the convolutions in bf16
     real_label : float, default 1.0
         The target for real images; below 1 is one-sided label smoothing (Salimans et al. 2016).
     d_steps : int, default 1
-        Updates of the discriminator, each with N real and N generated images of its own.
-    scaler : GradScaler, optional
-        Compute the convolutions in float16, with gradients scaled by it.
+    scaler : GradScaler, optional; computes them in float16, with gradients scaled by it
 
     Returns
     -------
-    Tensor of shape (5,)
-        Loss of D, loss of G, mean D(x), and mean D(G(z)) before and after the update of D; still on
-        the device, so that nobody waits for them.
+    Tensor of shape (5,), still on the device
+        Loss of D, loss of G, mean D(x), and mean D(G(z)) before and after the update of D.
     """
-    scaler = scaler or torch.amp.GradScaler(enabled=False)  # a disabled one changes nothing
-    dtype = torch.float16 if scaler.is_enabled() else torch.bfloat16
-    mixed = bf16 or scaler.is_enabled()
-    autocast = partial(torch.autocast, real.device.type, dtype, enabled=mixed)
+    autocast, scaler = half_precision(real.device, bf16, scaler)
 
     # 1. The discriminator learns to answer 1 (or `real_label`) for real images, 0 for fakes.
     for real_batch, z_batch in zip(real.chunk(d_steps), z.chunk(d_steps), strict=True):
-        with autocast():
+        with autocast:
             fake = generator(z_batch)
             on_real, on_fake = discriminator(real_batch), discriminator(fake.detach())
         loss_d = cross_entropy(on_real, real_label) + cross_entropy(on_fake, 0.0)
@@ -81,7 +69,7 @@ def training_step(
     # 2. The generator learns to make the discriminator, as it is now, answer 1 for the last fakes.
     #    What is frozen while it answers gets no gradients, which would only be thrown away.
     discriminator.requires_grad_(False)
-    with autocast():
+    with autocast:
         on_fake_after = discriminator(fake)
     discriminator.requires_grad_(True)
     loss_g = cross_entropy(on_fake_after, 1.0)
@@ -90,26 +78,11 @@ def training_step(
     scaler.step(opt_g)
     scaler.update()
 
-    # 3. What happened, for the curves.
-    with torch.no_grad():
-        logits = [x.to(loss_d.dtype) for x in (on_real, on_fake, on_fake_after)]
-        return torch.stack([loss_d, loss_g, *(x.sigmoid().mean() for x in logits)])
-
-
-def cross_entropy(logits: Tensor, label: float) -> Tensor:
-    """Binary cross-entropy between answers, as logits, and one label; never in half precision."""
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))
-
-
-@torch.no_grad()
-def move_average(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """average = decay * average + (1 - decay) * network, for weights and BatchNorm's statistics."""
-    ours, theirs = (
-        [x for x in net.state_dict().values() if x.is_floating_point()]
-        for net in (average, network)
-    )
-    torch._foreach_lerp_(ours, theirs, 1 - decay)
+    # 3. No gradient is kept between steps. What happened is told for the curves.
+    opt_d.zero_grad()
+    opt_g.zero_grad()
+    logits = [x.detach().to(loss_d.dtype) for x in (on_real, on_fake, on_fake_after)]
+    return torch.stack([loss_d.detach(), loss_g.detach(), *(x.sigmoid().mean() for x in logits)])
 
 
 @name_a_batch_that_fits
@@ -124,37 +97,27 @@ def train(
 ) -> Run:
     """Train a DCGAN, or go on where an earlier call stopped.
 
-    A finished run is returned as it is. An interrupted one goes on from its last checkpoint and
-    ends with the same weights as if it had never stopped, to the bit on a CPU. More epochs than the
-    run in the folder had are added to it. A run that another program is training is waited for.
-    Under torchrun every process makes the same call; the first writes and shows the progress.
+    A finished run is returned as it is; more epochs are added to it. An interrupted one goes on
+    from its last checkpoint and ends with the weights of one that never stopped, to the bit on a
+    CPU. What another program trains is waited for. Under torchrun every process makes this call.
 
     Parameters
     ----------
-    images : ImageSet
-        Its size and channels must be the configuration's. Labels are not used.
+    images : ImageSet of the configuration's size and channels; labels are not used
     config : TrainConfig
     run_dir : path
         Receives `config.json`, `checkpoint.pt` (the latest), `weights.pt` (the final ones),
         `history.csv` and `samples/epoch_NNN.png`.
-    device : str, optional
-        "cuda", "mps" or "cpu"; by default the fastest.
-    resume : bool, default True
-        False refuses a folder that holds a run already.
-    progress : bool, default True
-        Show a progress bar.
-
-    Returns
-    -------
-    Run
+    device : {"cuda", "mps", "cpu"}, by default the fastest
+    resume : bool, default True; False refuses a folder that holds a run already
+    progress : bool, default True; shows a progress bar
 
     Raises
     ------
-    ValueError
-        Images that do not fit the configuration, or a folder with a different run.
+    ValueError, FileExistsError
+        Images or a run in the folder that do not fit the configuration; any run, if not `resume`.
     FloatingPointError, TrainingFailed
-        A loss or a weight is no longer a number; the discriminator had no contest for 1,000 steps.
-        The last checkpoint stays.
+        A loss or a weight is not a number; the discriminator had no contest for 1,000 steps.
     MemoryError
         The device's memory is too small; the message names a batch size that fits.
     KeyboardInterrupt
@@ -162,9 +125,8 @@ def train(
     """
     device = torch.device(device or default_device())
     batches = Batches(images, config, device)
-    total = config.epochs * batches.per_epoch
     with RunFolder(run_dir, images, config, device, batches.per_epoch, resume, progress) as folder:
-        if folder.finished:
+        if not folder.claim():  # a finished run is returned as it is
             return Run.load(run_dir)
 
         # 1. Two networks, each with its own optimizer; `average` is the generator that draws.
@@ -172,28 +134,22 @@ def train(
         generator = generator.to(device, memory_format=torch.channels_last)
         discriminator = discriminator.to(device, memory_format=torch.channels_last)
         settings = dict(lr=config.lr, betas=config.betas, weight_decay=config.weight_decay)
-        adam = partial(torch.optim.Adam, fused=device.type != "mps", **settings)
+        adam = partial(Adam, fused=device.type != "mps", **settings)
         opt_g, opt_d = adam(generator.parameters()), adam(discriminator.parameters())
         average = deepcopy(generator) if config.ema else generator
 
-        # 2. A step of these four, in the number format that is fast here.
-        dtype = autocast_dtype(config.precision, device)
-        scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
-        options = dict(real_label=config.real_label, d_steps=config.d_steps, scaler=scaler)
-        options["bf16"] = dtype == torch.bfloat16
-        plain_step = partial(training_step, generator, discriminator, opt_g, opt_d, **options)
-        step = accelerate(plain_step, device, exact=config.precision == "fp32")  # only faster
+        # 2. On from the last checkpoint, if there is one. `accelerate` only makes a step faster.
+        options = mixed_precision(config.precision, device)  # bf16=..., scaler=...
+        start = folder.begin(average, generator, discriminator, opt_g, opt_d, options["scaler"])
+        options |= dict(real_label=config.real_label, d_steps=config.d_steps)
+        step = partial(training_step, generator, discriminator, opt_g, opt_d, **options)
+        step = accelerate(step, device, exact=config.precision == "fp32")
 
-        # 3. The loop, from where an earlier call stopped.
-        state = dict(generator=generator, discriminator=discriminator, opt_g=opt_g, opt_d=opt_d)
-        state |= dict(average=average) if config.ema else {}
-        state |= dict(scaler=scaler) if scaler.is_enabled() else {}
-        start = folder.begin(average, state)
-        for number in range(start, total):
+        # 3. The loop.
+        for number in range(start, folder.total):
             real, z = batches.at(number)
             metrics = step(real, z)
-            if config.ema:
-                move_average(average, generator, config.ema)
+            move_average(average, generator, config.ema)
             folder.log(number, metrics)  # and draws, saves or stops where it is due
         folder.finish(discriminator)
     return Run.load(run_dir)

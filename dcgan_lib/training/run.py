@@ -2,17 +2,15 @@
 
 import json
 import signal
-import threading
 import time
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 from tqdm import tqdm
 
 from dcgan_lib.data.image_set import ImageSet
@@ -22,15 +20,12 @@ from dcgan_lib.sampling import sample
 from dcgan_lib.training import health
 from dcgan_lib.training.config import TrainConfig
 from dcgan_lib.training.fast import processes
-from dcgan_lib.training.fast.memory import give_back_freed_memory
 from dcgan_lib.utils import files
 from dcgan_lib.utils.locks import only_process
 
 COLUMNS = ("epoch", *health.METRICS, "images_per_second")  # of the history
 GRID = 8  # the sample picture is GRID x GRID images
-READ_EVERY = (
-    50  # steps between two looks at the metrics: each look makes the host wait for the device
-)
+READ_EVERY = 50  # steps between two looks at the metrics: to look is to wait for the device
 SAVE_EVERY = 60  # seconds between two checkpoints, at least
 
 
@@ -75,13 +70,10 @@ class Run:
         """
         run_dir = Path(run_dir)
         if not (run_dir / "config.json").exists():
-            example = f"train(images, config, {str(run_dir)!r})"
-            raise FileNotFoundError(f"no run in {run_dir}: {example} makes one")
-        values = _read_setting(run_dir)["config"]
-        if unknown := sorted(values.keys() - {field.name for field in fields(TrainConfig)}):
-            names = ", ".join(unknown)
-            raise ValueError(f"{run_dir} was written by a newer dcgan_lib: it has {names}")
-        config = TrainConfig(**values)
+            raise FileNotFoundError(
+                f"no run in {run_dir}: train(images, config, {str(run_dir)!r}) makes one"
+            )
+        config, _ = _read_setting(run_dir)
         if not (run_dir / "weights.pt").exists():
             raise FileNotFoundError(
                 f"the run in {run_dir} is not finished: call train with it again, and it goes on"
@@ -94,7 +86,7 @@ class Run:
         history = _read_history(run_dir / "history.csv", config.epochs)
         return cls(generator.eval(), discriminator.eval(), config, history, run_dir)
 
-    def samples(self) -> Tensor:
+    def samples(self) -> torch.Tensor:
         """Images from the same 64 latents after every epoch, the untrained generator's first.
 
         Returns
@@ -112,8 +104,7 @@ class Run:
             path = _sample_path(self.dir, epoch)
             try:
                 with Image.open(path) as picture:
-                    pixels = torch.from_numpy(np.array(picture))
-                pixels = pixels.reshape(GRID, size, GRID, size, -1)
+                    pixels = torch.tensor(np.array(picture)).reshape(GRID, size, GRID, size, -1)
             except (OSError, RuntimeError, SyntaxError) as error:
                 raise ValueError(f"{path} is missing or damaged ({error}); train anew") from error
             pictures.append(pixels.permute(0, 2, 4, 1, 3).flatten(0, 1))
@@ -147,11 +138,12 @@ def run_folder(images: ImageSet, config: TrainConfig, runs: str | Path = "runs")
     return Path(runs) / f"{images.name}-{config.image_size}px-{digest[:8]}"
 
 
-class RunFolder:
+class RunFolder(ExitStack):
     """The folder of a run while it is trained: held, resumed, written to and, in the end, finished.
 
     Nothing in it is lost before its successor is whole: files are replaced at once or not at all,
-    and a finished run that is trained for more epochs stays as it is until they are done.
+    and a finished run that is trained for more epochs stays as it is until they are done. At the
+    end of the `with` the folder is free again, and signals do what they did before.
 
     Parameters
     ----------
@@ -160,99 +152,99 @@ class RunFolder:
     config : TrainConfig
     device : torch.device
     steps_per_epoch : int
-    resume, progress : bool
+    resume, progress : bool, default True
         As in `train`.
     """
 
-    def __init__(self, path, images, config, device, steps_per_epoch, resume, progress):
-        self.path, self.config, self.resume_allowed = Path(path), config, resume
-        self.steps_per_epoch = steps_per_epoch
-        self.total = config.epochs * steps_per_epoch
+    def __init__(self, path, images, config, device, steps_per_epoch, resume=True, progress=True):
+        super().__init__()
+        self.path, self.config, self.resume = Path(path), config, resume
+        self.steps_per_epoch, self.total = steps_per_epoch, config.epochs * steps_per_epoch
         self.setting = {
-            "config": json.loads(json.dumps(asdict(config))),
+            "config": asdict(config),
             "data": {"name": images.name, "fingerprint": images.fingerprint, "images": len(images)},
             "device": str(device),
             "torch": torch.__version__,
         }
-        self.writes = processes.is_first()
-        self.shows_progress = progress and self.writes
+        self.writes, self.progress = processes.is_first(), progress
         self.history, self.unread = torch.empty(0, len(COLUMNS), dtype=torch.float64), []
 
-    def __enter__(self):
-        """Look at the folder, hold it, and look again; nothing is changed for a finished run."""
-        processes.check_joined()
-        self.finished = not processes.in_any(not self.is_finished())
-        self.stack = ExitStack()
-        if self.finished:
-            return self
-        with ExitStack() as stack:
-            if self.writes:  # no second program may train here
-                self.path.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(only_process(self.path))
-                for part in self.path.glob(
-                    ".*.part"
-                ):  # of a program that was killed while it wrote
-                    part.unlink()
-            processes.wait()
-            self.finished = not processes.in_any(not self.is_finished())
-            if not self.finished:
-                self.interrupts = stack.enter_context(_interrupts_deferred())
-            self.stack = stack.pop_all()
-        return self
+    def claim(self):
+        """Hold the folder, so that no other program trains here; False if all is done already.
 
-    def __exit__(self, *_):
-        self.stack.close()
+        The folder is looked at before, as nothing is changed for a finished run, and again after.
+        """
+        processes.check_joined()
+        unfinished = processes.in_any(not self.is_finished())
+        if unfinished and self.writes:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.enter_context(only_process(self.path))
+            for part in self.path.glob(".*.part"):  # of a program that was killed while it wrote
+                part.unlink()
+        processes.wait()
+        return unfinished and processes.in_any(not self.is_finished())
 
     def is_finished(self):
         """Whether a run of these epochs is finished here; another run in the folder is refused."""
-        weights, checkpoint = self.path / "weights.pt", self.path / "checkpoint.pt"
-        begun = weights.exists() or checkpoint.exists()
-        if begun and not (self.path / "config.json").exists():
+        weights, checkpoint, setting = (
+            (self.path / name).exists() for name in ("weights.pt", "checkpoint.pt", "config.json")
+        )
+        if (weights or checkpoint) and not setting:
             raise ValueError(
                 f"{self.path} has weights but no config.json, so nothing tells what they are; "
                 "choose another folder"
             )
-        if (self.path / "config.json").exists() and not self.resume_allowed:
+        if setting and not self.resume:
             raise FileExistsError(
                 f"{self.path} holds a run already; choose another folder, or resume=True to go on"
             )
-        if not begun:
+        if not (weights or checkpoint):
             return False
-        theirs = _read_setting(self.path)
-        defaults = {field.name: field.default for field in fields(TrainConfig)}  # of younger fields
+        config, data = _read_setting(self.path)
         differing = [
-            f"{part}.{name}: {there!r} there, {value!r} here"
-            for part in ("config", "data")
-            for name, value in self.setting[part].items()
-            if (there := theirs[part].get(name, defaults.get(name))) != value
-            and not (name == "epochs" and value > there)
+            f"{part}.{name}: {there.get(name)!r} there, {here!r} here"
+            for part, there in (("config", asdict(config)), ("data", data))
+            for name, here in self.setting[part].items()
+            if there.get(name) != here and not (name == "epochs" and here > there[name])
         ]
         if differing:
             raise ValueError(
                 f"{self.path} holds a run of another configuration ({'; '.join(differing)}); "
                 "choose another folder for this one"
             )
-        if not weights.exists():
+        if not weights:
             return False
-        epochs = files.load(weights).get("epochs", theirs["config"]["epochs"])
-        if epochs < self.config.epochs and not checkpoint.exists():
+        epochs = files.load(self.path / "weights.pt").get("epochs", config.epochs)
+        if epochs < self.config.epochs and not checkpoint:
             raise ValueError(
                 f"{self.path} is finished and has no checkpoint.pt from which more epochs could "
                 "go on; choose another folder"
             )
         return epochs == self.config.epochs
 
-    def begin(self, generator, state):
+    def begin(self, average, generator, discriminator, opt_g, opt_d, scaler):
         """Load the last checkpoint if there is one; returns the first step to take.
+
+        From here on Ctrl-C and SIGTERM are noted, and stop the training after a whole step.
 
         Parameters
         ----------
-        generator : Generator
-            Draws the sample pictures.
-        state : dict of Module, Optimizer and GradScaler
-            Everything that a checkpoint must hold, by the name that it has there.
+        average : Generator
+            Draws the sample pictures; it may be the generator that is trained.
+        generator, discriminator, opt_g, opt_d, scaler : Module, Optimizer, GradScaler
+            What is trained, and kept in the checkpoint.
         """
-        self.generator, self.state = generator, state
+        self.average, self.interrupts = average, []
+        self.networks = {"generator": generator, "discriminator": discriminator}
+        if average is not generator:
+            self.networks["average"] = average
+        self.optimizers, self.scaler = {"opt_g": opt_g, "opt_d": opt_d}, scaler
+        with suppress(ValueError):  # signals reach the main thread alone
+            for number in (signal.SIGINT, signal.SIGTERM):
+                before = signal.signal(
+                    number, lambda n, _: self.interrupts.append(signal.Signals(n).name)
+                )
+                self.callback(signal.signal, number, before)
         if (self.path / "checkpoint.pt").exists():
             saved = files.load(self.path / "checkpoint.pt")
             self.history = saved["history"]
@@ -261,31 +253,30 @@ class RunFolder:
                     f"{self.path} was trained for {len(self.history)} steps already, more than the "
                     f"{self.total} of epochs={self.config.epochs}; choose more, or another folder"
                 )
-            for name, part in state.items():
-                content = saved.get(name, {})  # an older run has no scaler
-                if isinstance(part, torch.optim.Optimizer):  # its settings are the configuration's
-                    content = {"state": content, "param_groups": part.state_dict()["param_groups"]}
-                part.load_state_dict(content)
+            for name, network in self.networks.items():
+                network.load_state_dict(saved[name])
+            for name, optimizer in self.optimizers.items():  # its settings are the configuration's
+                optimizer.load_state_dict({**optimizer.state_dict(), "state": saved[name]})
+            if saved.get("scaler"):  # not where the checkpoint is of another number format
+                self.scaler.load_state_dict(saved["scaler"])
         elif self.writes:
             (self.path / "samples").mkdir(exist_ok=True)
             self._write_setting()
             self._draw(0)
-        start = len(self.history)
-        self.bar = self.stack.enter_context(
+        self.bar = self.enter_context(
             tqdm(
                 total=self.total,
-                initial=start,
-                disable=not self.shows_progress,
+                initial=len(self.history),
+                disable=not (self.progress and self.writes),
                 unit="step",
                 mininterval=0.5,
                 dynamic_ncols=True,
             )
         )
-        give_back_freed_memory()  # of loading: no step's large buffers fit into its pieces
-        self.saved_at, self.clock = time.monotonic(), time.perf_counter()
-        return start
+        self.saved_at = self.clock = time.perf_counter()
+        return len(self.history)
 
-    def log(self, step: int, metrics: Tensor) -> None:
+    def log(self, step: int, metrics: torch.Tensor) -> None:
         """Take note of a step's metrics; draw, save or stop where it is due.
 
         Raises
@@ -295,22 +286,22 @@ class RunFolder:
         KeyboardInterrupt
             After Ctrl-C or SIGTERM, when all is saved.
         """
-        epoch, position = divmod(step, self.steps_per_epoch)
+        epoch = step // self.steps_per_epoch + 1
+        epoch_ends = step + 1 == epoch * self.steps_per_epoch
         self.unread.append(metrics)
-        self.bar.set_description(f"epoch {epoch + 1}/{self.config.epochs}", refresh=False)
+        self.bar.set_description(f"epoch {epoch}/{self.config.epochs}", refresh=False)
         self.bar.update()
-        epoch_ends = position == self.steps_per_epoch - 1
         # Several processes stop together. On GPUs they ask each other only when they meet to read,
         # because to ask is to wait.
-        alone, on_cpu = processes.count() == 1, metrics.device.type == "cpu"
-        stop_now = self.interrupts if alone else on_cpu and processes.in_any(self.interrupts)
+        may_ask = processes.count() == 1 or metrics.device.type == "cpu"
+        stop_now = may_ask and processes.in_any(self.interrupts)
         if not (epoch_ends or len(self.unread) == READ_EVERY or stop_now):
             return
-        self._read()
+        self._read(epoch)
         stop = processes.in_any(self.interrupts)
         if epoch_ends and self.writes:
-            self._draw(epoch + 1)
-        due = time.monotonic() - self.saved_at > SAVE_EVERY
+            self._draw(epoch)
+        due = time.perf_counter() - self.saved_at > SAVE_EVERY
         if processes.in_any(stop or step == self.total - 1 or due):
             self._save()
         if stop:
@@ -324,86 +315,76 @@ class RunFolder:
     def finish(self, discriminator):
         """Write the final weights; from now on the run is this one."""
         if self.writes:
-            _write_history(self.path, self.history)  # after a kill between checkpoint and history
-            weights = {
-                "generator": self.generator.state_dict(),
-                "discriminator": discriminator.state_dict(),
-                "epochs": self.config.epochs,
-            }
-            files.save(self.path / "weights.pt", weights)
+            files.save(
+                self.path / "weights.pt",
+                {
+                    "generator": self.average.state_dict(),
+                    "discriminator": discriminator.state_dict(),
+                    "epochs": self.config.epochs,
+                },
+            )
             self._write_setting()
         processes.wait()  # until the weights are written
 
-    def _read(self):
+    def _read(self, epoch):
         """Move the unread metrics from the device to the history, and see whether all is well."""
-        rows = processes.mean(torch.stack(self.unread)).cpu().double()
+        rows = processes.mean(torch.stack(self.unread)).tolist()
         seen = len(rows) * self.config.batch_size * self.config.d_steps
         speed = seen / (time.perf_counter() - self.clock)
-        steps = torch.arange(len(self.history), len(self.history) + len(rows))
-        epochs = steps // self.steps_per_epoch + 1
-        rows = torch.cat([epochs[:, None], rows, torch.full_like(rows[:, :1], speed)], dim=1)
-        self.history = torch.cat([self.history, rows])
+        table = torch.tensor([[epoch, *row, speed] for row in rows], dtype=torch.float64)
+        self.history = torch.cat([self.history, table])
         self.unread.clear()
         health.check_metrics(self.history, self.config, self.path)
-        loss_d, loss_g = rows[-1, 1:3].tolist()
-        words = f"loss D {loss_d:.2f}, G {loss_g:.2f}, {speed:.0f} images/s"
-        self.bar.set_postfix_str(words, refresh=False)
+        loss_d, loss_g, *_ = rows[-1]
+        self.bar.set_postfix_str(
+            f"loss D {loss_d:.2f}, G {loss_g:.2f}, {speed:.0f} images/s", refresh=False
+        )
 
     def _save(self):
-        states = {name: part.state_dict() for name, part in self.state.items()}
-        networks = [part for part in self.state.values() if isinstance(part, torch.nn.Module)]
-        values = [x for network in networks for x in network.state_dict().values()]
-        if not all(bool(x.isfinite().all()) for x in values if x.is_floating_point()):
+        weights = torch.nn.ModuleDict(self.networks).state_dict().values()
+        if not all(values.isfinite().all() for values in weights):
             raise health.not_a_number("weight", self.history, self.config, self.path)
         if self.writes:
-            for name, part in self.state.items():
-                if isinstance(part, torch.optim.Optimizer):
-                    states[name] = states[name]["state"]
-            files.save(self.path / "checkpoint.pt", {**states, "history": self.history})
-            _write_history(self.path, self.history)
-        self.saved_at = time.monotonic()
+            style = dict(fmt=["%d", *["%.6g"] * (len(COLUMNS) - 1)], delimiter=",", comments="")
+            files.write_atomically(
+                self.path / "history.csv",
+                lambda file: np.savetxt(file, self.history, header=",".join(COLUMNS), **style),
+            )
+            # The checkpoint is written last, so that no other file is ever behind it.
+            state = {name: network.state_dict() for name, network in self.networks.items()}
+            state |= {name: adam.state_dict()["state"] for name, adam in self.optimizers.items()}
+            state |= {"scaler": self.scaler.state_dict(), "history": self.history}
+            files.save(self.path / "checkpoint.pt", state)
+        self.saved_at = time.perf_counter()
 
     def _draw(self, epoch):
         """Images of the fixed latents, as one picture that `Run.samples` can cut again."""
-        pixels = to_uint8(sample(self.generator, GRID**2, self.config.seed))
-        _, channels, size, _ = pixels.shape
+        pixels = to_uint8(sample(self.average, GRID**2, self.config.seed))
+        # (row, column, channel, y, x) to (row, y, column, x, channel)
         rows = pixels.unflatten(0, (GRID, GRID)).permute(0, 3, 1, 4, 2)
-        picture = rows.reshape(GRID * size, GRID * size, channels).squeeze(2).numpy()
-        path = _sample_path(self.path, epoch)
-        files.write_atomically(path, lambda file: Image.fromarray(picture).save(file, "PNG"))
+        picture = rows.flatten(0, 1).flatten(1, 2).squeeze(2).numpy()
+        files.write_atomically(
+            _sample_path(self.path, epoch), lambda file: Image.fromarray(picture).save(file, "PNG")
+        )
 
     def _write_setting(self):
-        text = json.dumps(self.setting, indent=1).encode()
-        files.write_atomically(self.path / "config.json", lambda file: file.write(text))
-
-
-@contextmanager
-def _interrupts_deferred():
-    """Turn Ctrl-C and SIGTERM into a non-empty list, so that they never interrupt an update."""
-    received = []
-    if threading.current_thread() is not threading.main_thread():  # signals reach that one alone
-        yield received
-        return
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = [
-        signal.signal(number, lambda number, _: received.append(signal.Signals(number).name))
-        for number in signals
-    ]
-    try:
-        yield received
-    finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)
+        files.write_atomically(
+            self.path / "config.json",
+            lambda file: file.write(json.dumps(self.setting, indent=1).encode()),
+        )
 
 
 def _read_setting(run_dir):
-    """What config.json says of a run: configuration, data, device, versions."""
+    """The configuration of a run, and the name and fingerprint of its data, from config.json."""
     path = run_dir / "config.json"
     try:
         setting = json.loads(path.read_text())
-        return {"config": dict(setting["config"]), "data": dict(setting["data"])}
+        values, data = dict(setting["config"]), dict(setting["data"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged; delete the folder to start afresh") from error
+    if unknown := sorted(values.keys() - asdict(TrainConfig())):
+        raise ValueError(f"{run_dir} was written by a newer dcgan_lib: it has {', '.join(unknown)}")
+    return TrainConfig(**values), data
 
 
 def _read_history(path, epochs):
@@ -413,15 +394,6 @@ def _read_history(path, epochs):
         return dict(zip(COLUMNS, table.T, strict=True))
     except (OSError, ValueError, IndexError) as error:
         raise ValueError(f"{path} is missing or damaged ({error}); train anew") from error
-
-
-def _write_history(run_dir, table):
-    """history.csv: one line for each step, from a tensor with the columns of `COLUMNS`."""
-    style = dict(fmt=["%d", *["%.6g"] * (len(COLUMNS) - 1)], delimiter=",", comments="")
-    files.write_atomically(
-        run_dir / "history.csv",
-        lambda file: np.savetxt(file, table.numpy(), header=",".join(COLUMNS), **style),
-    )
 
 
 def _sample_path(run_dir, epoch):

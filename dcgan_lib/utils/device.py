@@ -47,10 +47,12 @@ def autocast_dtype(precision: str, device: str | torch.device) -> torch.dtype:
         return formats[precision]
     if has_bf16(device):
         return torch.bfloat16
-    if torch.device(device).type == "cuda":
-        with_tensor_cores, with_tf32 = (7, 0), (8, 0)
-        if with_tensor_cores <= torch.cuda.get_device_capability(device) < with_tf32:
-            return torch.float16
+    with_tensor_cores, with_tf32 = (7, 0), (8, 0)
+    if (
+        torch.device(device).type == "cuda"
+        and with_tensor_cores <= torch.cuda.get_device_capability(device) < with_tf32
+    ):
+        return torch.float16
     return torch.float32
 
 
@@ -66,10 +68,8 @@ def device_name(device: str | torch.device) -> str:
     if torch.device(device).type == "cuda":
         return torch.cuda.get_device_name(device)
     name = platform.processor() or platform.machine()
-    with suppress(OSError):  # Linux alone has the file, and not every processor has the line
-        cpuinfo = Path("/proc/cpuinfo").read_text()
-        found = re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
-        name = found[1] if found else name
+    with suppress(OSError, TypeError):  # Linux alone has the file, and not every processor the line
+        name = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())[1]
     return f"{name}, bf16 by {bf16_unit()}" if bf16_unit() else name
 
 

@@ -24,24 +24,18 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
             os.fsync(file.fileno())
         os.replace(aside, path)
     except OSError as error:
-        why = error.strerror or error
-        raise OSError(f"cannot write {path}: {why}; what was there before is unchanged") from error
+        raise OSError(
+            f"cannot write {path}: {error.strerror or error}; what was there before is unchanged"
+        ) from error
     finally:
         aside.unlink(missing_ok=True)
 
 
 def save(path: str | Path, state: dict) -> None:
     """Save a dict of tensors, numbers and strings."""
-
-    def write(file):
-        try:
-            torch.save(state, file)
-        except (
-            RuntimeError
-        ) as error:  # it names a position in the file; the disk's own words are behind it
-            raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
-
-    write_atomically(path, write)
+    content = io.BytesIO()
+    torch.save(state, content)
+    write_atomically(path, lambda file: file.write(content.getbuffer()))
 
 
 def load(path: str | Path) -> dict:

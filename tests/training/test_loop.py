@@ -103,6 +103,13 @@ def test_gradients_that_a_caller_left_do_not_count(make_images):
         assert torch.equal(training_step(*clean, real, z), training_step(*littered, real, z))
 
 
+def test_no_gradient_is_kept_between_steps(make_images):
+    _, ours = two_sides(torch.float32)
+    real, z = next(batches(make_images, 1, torch.float32))
+    training_step(*ours, real, z, d_steps=2)
+    assert all(p.grad is None for network in ours[:2] for p in network.parameters())
+
+
 @pytest.mark.parametrize("kernel_size", [4, 5])
 def test_each_of_fifty_fp32_steps_equals_the_textbook_step(make_images, kernel_size):
     """In fp32, both sides starting each step from the textbook's weights.
@@ -293,6 +300,16 @@ def test_a_float16_run_goes_on_with_its_scale(make_images, tmp_path):
     saved = torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)
     assert saved["scaler"]["scale"] < 2.0**16, "the first steps overflow and are skipped"
     assert same_weights(run_small(make_images(), tmp_path / "parts", config), whole)
+
+
+def test_a_float16_run_goes_on_from_a_checkpoint_without_a_scale(make_images, tmp_path):
+    """`auto` is another format on another device, whose checkpoint has no scaler."""
+    config = replace(SMALL, precision="fp16")
+    run_small(make_images(), tmp_path, replace(config, epochs=1))
+    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    del saved["scaler"]
+    torch.save(saved, tmp_path / "checkpoint.pt")
+    assert run_small(make_images(), tmp_path, config).history["epoch"][-1] == 2
 
 
 @pytest.mark.parametrize(

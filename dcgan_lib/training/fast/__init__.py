@@ -42,12 +42,14 @@ def accelerate(step: partial, device: torch.device, *, exact: bool = False) -> C
             optimizer.param_groups[0]["capturable"] = True
         launched = GraphedStep(step)
 
+    @torch.backends.cudnn.flags(
+        enabled=True,
+        benchmark=True,
+        deterministic=torch.backends.cudnn.deterministic,
+        allow_tf32=not exact,
+    )
     def tuned(real, z):
-        deterministic = torch.backends.cudnn.deterministic  # the caller's choice
-        options = dict(
-            enabled=True, benchmark=True, deterministic=deterministic, allow_tf32=not exact
-        )
-        with torch.cuda.device(device), torch.backends.cudnn.flags(**options):
+        with torch.cuda.device(device):
             return launched(real, z)
 
     return tuned

@@ -10,7 +10,6 @@ from functools import partial
 
 import torch
 from torch import nn
-from torch.nn.functional import pad
 
 MANY_MAPS = 128  # maps on the image's side, from which on the product is faster; below it is not
 PLACES = 1024  # whose windows are written out together: they take four times the memory
@@ -19,30 +18,27 @@ PLACES = 1024  # whose windows are written out together: they take four times th
 def use_weight_gradient_by_product(network: nn.Module) -> None:
     """Make a network's convolutions of many maps take this route, in place."""
     for layer in network.modules():
-        if not isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)) or layer.bias is not None:
-            continue
-        maps = layer.out_channels if layer.transposed else layer.in_channels
-        plain = layer.groups == 1 and layer.dilation == (1, 1) and layer.padding_mode == "zeros"
-        if maps >= MANY_MAPS and plain:
-            layer.forward = partial(_forward, layer)
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)) and layer.bias is None:
+            maps = layer.out_channels if layer.transposed else layer.in_channels
+            plain = layer.groups == 1 and layer.dilation == (1, 1) and layer.padding_mode == "zeros"
+            if maps >= MANY_MAPS and plain:
+                layer.forward = partial(_forward, layer)
 
 
 def windows(images, kernel, stride, padding):
     """What the kernel sees at each place: (N, C, H, W) to (N * places, kernel * kernel * C)."""
-    x = pad(images.permute(0, 2, 3, 1), (0, 0, padding, padding, padding, padding))  # NHWC
-    n, height, width, maps = x.shape
-    rows, columns = (height - kernel) // stride + 1, (width - kernel) // stride + 1
-    image, row, column, one = x.stride()
-    shape = (n, rows, columns, kernel, kernel, maps)
-    seen = x.as_strided(shape, (image, row * stride, column * stride, row, column, one))
-    return seen.reshape(n * rows * columns, -1)
+    around = (0, 0, padding, padding, padding, padding)
+    x = nn.functional.pad(images.permute(0, 2, 3, 1), around)  # NHWC
+    seen = x.unfold(1, kernel, stride).unfold(2, kernel, stride)  # (N, rows, columns, C, k, k)
+    return seen.permute(0, 1, 2, 4, 5, 3).reshape(seen.shape[:3].numel(), -1)
 
 
 def weight_gradient(image, places, weight, stride, padding):
     """Gradient of a convolution's weights, (out, in, kernel, kernel) as they are."""
     out, maps, kernel, _ = weight.shape
-    dtype = torch.promote_types(weight.dtype, torch.float32)
-    product = weight.new_zeros(out, maps * kernel**2, dtype=dtype)
+    product = weight.new_zeros(
+        out, maps * kernel**2, dtype=torch.promote_types(weight.dtype, torch.float32)
+    )
     at_once = max(1, PLACES // places[0, 0].numel())
     pairs = zip(places.permute(0, 2, 3, 1).split(at_once), image.split(at_once), strict=True)
     for some_places, their_images in pairs:
@@ -69,18 +65,16 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         x, weight = ctx.saved_tensors
-        (stride, _), (padding, _), _, transposed, _, _ = ctx.geometry
+        (stride, _), (padding, _), _, transposed, *_ = ctx.geometry
         needs_x, needs_weight, _ = ctx.needs_input_grad
-        grad_x = grad_weight = None
-        if needs_x:
-            of_x_alone = (True, False, False)
-            grad_x = torch.ops.aten.convolution_backward(
-                grad, x, weight, None, *ctx.geometry, of_x_alone
-            )[0]
-        if needs_weight:
-            # A transposed convolution goes from the places to the image, so the two change sides.
-            image, places = (grad, x) if transposed else (x, grad)
-            grad_weight = weight_gradient(image, places, weight, stride, padding)
+        grad_x, _, _ = torch.ops.aten.convolution_backward(
+            grad, x, weight, None, *ctx.geometry, (needs_x, False, False)
+        )
+        # A transposed convolution goes from the places to the image, so the two change sides.
+        image, places = (grad, x) if transposed else (x, grad)
+        grad_weight = (
+            weight_gradient(image, places, weight, stride, padding) if needs_weight else None
+        )
         return grad_x, grad_weight, None
 
 

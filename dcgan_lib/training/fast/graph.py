@@ -20,12 +20,10 @@ class GraphedStep:
 
     def __call__(self, *inputs):
         self.calls += 1
-        if self.calls <= self.WARM_UP:
-            return self._on_own_stream(*inputs)
         if self.calls == self.WARM_UP + 1:
             self._record(inputs)
         if self.graph is None:
-            return self.step(*inputs)
+            return self._on_own_stream(*inputs)
         for buffer, tensor in zip(self.inputs, inputs, strict=True):
             buffer.copy_(tensor)
         self.graph.replay()

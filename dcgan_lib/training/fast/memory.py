@@ -18,18 +18,14 @@ def keep_freed_memory() -> None:
     """Let glibc keep what a training step frees for the next step, which needs the same buffers.
 
     By default glibc maps each large buffer anew, and the system has to clear every page of it.
+    What loading freed goes back to the system: no large buffer of a step fits into its pieces.
     """
-    mallopt = LINUX and getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt:  # older versions take no more than 32 MiB
-        mallopt(M_MMAP_THRESHOLD, 2**30) or mallopt(M_MMAP_THRESHOLD, 2**25)
-        mallopt(M_TRIM_THRESHOLD, 2**30)
-
-
-def give_back_freed_memory() -> None:
-    """Hand back to the system what was freed and kept so far."""
-    trim = LINUX and getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim:
-        trim(0)
+    libc = ctypes.CDLL(None) if LINUX else None
+    if hasattr(libc, "mallopt"):
+        libc.malloc_trim(0)
+        # Older versions take no more than 32 MiB.
+        libc.mallopt(M_MMAP_THRESHOLD, 2**30) or libc.mallopt(M_MMAP_THRESHOLD, 2**25)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**30)
 
 
 def give_back_pages(tensor: Tensor) -> None:
@@ -40,5 +36,4 @@ def give_back_pages(tensor: Tensor) -> None:
     if LINUX:
         start = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
         length = tensor.data_ptr() + tensor.nbytes - start
-        advice = ctypes.c_void_p(start), ctypes.c_size_t(length), MADV_PAGEOUT
-        ctypes.CDLL(None).madvise(*advice)
+        ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), MADV_PAGEOUT)

@@ -10,23 +10,23 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
 
 def join(device: str | None = None) -> str:
     """Enter the group of processes that torchrun started; returns the device of this one."""
     number = int(os.environ["LOCAL_RANK"])
-    patience = timedelta(hours=12)  # the first process may decode images for long
-    if device == "cpu" or not torch.cuda.is_available():
-        dist.init_process_group("gloo", timeout=patience)
-        return "cpu"
-    if int(os.environ["LOCAL_WORLD_SIZE"]) > torch.cuda.device_count():
+    on_cpu = device == "cpu" or not torch.cuda.is_available()
+    if not on_cpu:
         there = torch.cuda.device_count()
-        raise ValueError(f"there are {there} GPUs here, fewer than processes; start one for each")
-    torch.cuda.set_device(number)
-    dist.init_process_group("nccl", timeout=patience)
-    return f"cuda:{number}"
+        if int(os.environ["LOCAL_WORLD_SIZE"]) > there:
+            raise ValueError(
+                f"there are {there} GPUs here, fewer than processes; start one for each"
+            )
+        torch.cuda.set_device(number)
+    # The first process may decode images for long.
+    dist.init_process_group("gloo" if on_cpu else "nccl", timeout=timedelta(hours=12))
+    return "cpu" if on_cpu else f"cuda:{number}"
 
 
 def check_joined() -> None:
@@ -54,22 +54,18 @@ def is_first() -> bool:
     return not dist.is_initialized() or dist.get_rank() == 0
 
 
-def share_of(batch: Tensor) -> Tensor:
+def share_of(batch: torch.Tensor) -> torch.Tensor:
     """This process's share of a batch, which all processes know."""
     return batch[dist.get_rank() :: dist.get_world_size()] if dist.is_initialized() else batch
 
 
 def in_any(condition: bool) -> bool:
     """Whether a condition holds in any process; all of them get the same answer."""
-    if count() == 1:
-        return bool(condition)
-    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-    flag = torch.tensor(float(bool(condition)), device=device)
-    dist.all_reduce(flag, dist.ReduceOp.MAX)
-    return bool(flag)
+    device = "cuda" if count() > 1 and dist.get_backend() == "nccl" else "cpu"
+    return bool(mean(torch.tensor(float(bool(condition)), device=device)) > 0)
 
 
-def mean(metrics: Tensor) -> Tensor:
+def mean(metrics: torch.Tensor) -> torch.Tensor:
     """The average of a tensor over the processes."""
     if count() > 1:
         dist.all_reduce(metrics)
@@ -79,18 +75,17 @@ def mean(metrics: Tensor) -> Tensor:
 
 def wait() -> None:
     """Wait until every process has come this far."""
-    if count() > 1:
-        dist.barrier()
+    in_any(False)
 
 
-def train_together(network: nn.Module) -> None:
+def train_together(network: torch.nn.Module) -> None:
     """Make a network train over the batches of all processes, in place.
 
     Gradients are averaged as soon as each is complete; the order in which that happens is the
     same in every process, because their graphs are.
     """
     for module in network.modules():
-        if type(module) is nn.BatchNorm2d:
+        if type(module) is torch.nn.BatchNorm2d:
             module.__class__ = _WholeBatchNorm2d
     for parameter in network.parameters():
         parameter.register_post_accumulate_grad_hook(_average_gradient)
@@ -100,7 +95,7 @@ def _average_gradient(parameter):
     mean(parameter.grad)
 
 
-class _WholeBatchNorm2d(nn.BatchNorm2d):
+class _WholeBatchNorm2d(torch.nn.BatchNorm2d):
     """BatchNorm over the shares of all processes; PyTorch's own SyncBatchNorm needs CUDA."""
 
     def forward(self, x):
