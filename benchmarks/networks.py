@@ -5,7 +5,7 @@
 Trains the chapters' default network once a seed, on `fashion`, and puts the linear L2-SVM on the
 features of each network before and after training, on pixels and on k-means features. The record
 keeps which test images every classifier got right, so that exact tests can be made from it.
-Runs that were interrupted go on, finished ones are read.
+What was interrupted goes on.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from dcgan_lib import (
     environment,
     extract_features,
     load_images,
+    read_record,
     train,
     write_record,
 )
@@ -49,6 +50,17 @@ def classify(X, X_test, labels, truth):
     }
 
 
+def without_networks(images, test, labels, truth):
+    """The same for pixels, and for k-means features of some sizes."""
+    pixels = (part.images.flatten(1).numpy().astype(np.float32) for part in (images, test))
+    found = {"pixels": classify(*pixels, labels, truth)}
+    for count in CENTROIDS:
+        kmeans = KMeansFeatures(count).fit(images)
+        matrices = (kmeans.transform(part) for part in (images, test))
+        found[f"k-means, {count} centres"] = classify(*matrices, labels, truth)
+    return found
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10)
@@ -57,18 +69,21 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     images, test = (load_images("fashion", split=s, size=32) for s in ("train", "test"))
     labels, truth = images.labels.numpy(), test.labels.numpy()
-    record = {
-        "environment": environment(),
-        "data": images.name,
-        "settings": {**SETTINGS, "recipe": RECIPE},
-        "training_images": len(images),
-        "test_images": len(test),
-        "per_class": PER_CLASS,
-        "few_C": FEW_C,
-        "without": {},
-        "networks": [],
-    }
-    for seed in range(options.seeds):
+    if options.out.exists():
+        record = read_record(options.out)
+    else:
+        record = {
+            "environment": environment(),
+            "data": images.name,
+            "settings": {**SETTINGS, "recipe": RECIPE},
+            "training_images": len(images),
+            "test_images": len(test),
+            "per_class": PER_CLASS,
+            "few_C": FEW_C,
+            "without": without_networks(images, test, labels, truth),
+            "networks": [],
+        }
+    for seed in range(len(record["networks"]), options.seeds):
         config = TrainConfig(channels=images.channels, seed=seed, **SETTINGS)
         run = train(images, config, options.runs / f"seed {seed}")
         _, untrained = config.networks()
@@ -78,13 +93,6 @@ def main(arguments=None):
             found[name] = classify(*matrices, labels, truth)
         record["networks"].append(found)
         write_record(options.out, record)
-    pixels = (part.images.flatten(1).numpy().astype(np.float32) for part in (images, test))
-    record["without"]["pixels"] = classify(*pixels, labels, truth)
-    for count in CENTROIDS:
-        kmeans = KMeansFeatures(count).fit(images)
-        matrices = (kmeans.transform(part) for part in (images, test))
-        record["without"][f"k-means, {count:,} centroids"] = classify(*matrices, labels, truth)
-    write_record(options.out, record)
 
 
 if __name__ == "__main__":
