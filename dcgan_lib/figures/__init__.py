@@ -29,6 +29,7 @@ from dcgan_lib.figures.live import sprite as sprite
 from dcgan_lib.figures.margin import margin as margin
 from dcgan_lib.figures.networks import network_drawing as network_drawing
 from dcgan_lib.figures.pivoting import pivot as pivot
+from dcgan_lib.figures.pixels import pixel_reader as pixel_reader
 from dcgan_lib.figures.stamping import even_kernel as even_kernel
 from dcgan_lib.figures.stamping import overlap_counts as overlap_counts
 from dcgan_lib.figures.stamping import overlap_picture as overlap_picture
