@@ -2,7 +2,7 @@
 
     python benchmarks/run_record.py RUN NAME [--real ROOT]
 
-RUN is the folder of a finished run. Writes results/NAME.json (settings, data, versions, a thinned
+RUN is the folder of a finished run. Writes results/NAME-run.json (settings, data, versions, a thinned
 history), results/NAME-samples.png (the 64 fixed latents at the end) and
 results/NAME-epochs.png (16 of them after every epoch, a row an epoch, the untrained first). With a
 folder of pictures as ROOT, also results/NAME-real.png: 64 of its test pictures, chosen at random.
@@ -49,7 +49,7 @@ def main(arguments=None):
     run, samples = Run.load(options.run), Run.load(options.run).samples()
     setting = json.loads((options.run / "config.json").read_text())
     record = {
-        "name": options.name,
+        "name": f"{options.name}-run",
         "config": setting["config"],
         "data": setting["data"],
         "environment": environment(),
@@ -63,7 +63,7 @@ def main(arguments=None):
         size = run.config.image_size
         real = load_images("folder", root=options.real, split="test", size=size, limit=64)
         sheet(real.images, 8).save(RESULTS / f"{options.name}-real.png", optimize=True)
-    write_record(RESULTS / f"{options.name}.json", record)
+    write_record(RESULTS / f"{options.name}-run.json", record)
 
 
 if __name__ == "__main__":

@@ -206,7 +206,7 @@ def test_a_finished_run_becomes_a_record_with_pictures(tmp_path, monkeypatch, ma
     config = TrainConfig(image_size=32, channels=1, width=2, batch_size=16, epochs=2)
     run = train(make_images(), config, tmp_path / "run", progress=False)
     run_record.main([str(tmp_path / "run"), "small"])
-    record, samples = read_record(tmp_path / "small.json"), run.samples()
+    record, samples = read_record(tmp_path / "small-run.json"), run.samples()
     assert record["history"]["step"] == list(range(1, 13))
     assert record["history"]["loss_d"] == pytest.approx(run.history["loss_d"], abs=1e-5)
     with Image.open(tmp_path / "small-epochs.png") as picture:
