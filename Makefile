@@ -1,6 +1,6 @@
 # Every target sets up .venv first, on a machine with Python 3.11 or newer; `make` lists the targets.
 
-PARAMS ?= params/digits.yaml
+PARAMS ?= params/fashion.yaml
 ARGS ?=
 CHAPTERS ?=
 PORT ?= 8000

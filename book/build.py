@@ -1,7 +1,7 @@
 """Render the book, strictly: any warning is an error.
 
 python book/build.py                                      # the committed notebooks -> _build/html
-python book/build.py --notebooks runs/digits/notebooks    # a run's -> runs/digits/book
+python book/build.py --notebooks runs/fashion/notebooks    # a run's -> runs/fashion/book
 """
 
 import argparse

@@ -8,7 +8,7 @@ from dcgan_lib import __version__
 
 EXAMPLES = """\
 examples:
-  dcgan batch params/digits.yaml            all chapters, executed in runs/digits/notebooks
+  dcgan batch params/fashion.yaml            all chapters, executed in runs/fashion/notebooks
   dcgan batch params/*.yaml -p epochs 2     the same for several files, with 2 epochs in each
   dcgan train params/pets.yaml              one network, without the chapters
   torchrun --standalone --nproc-per-node 2 -m dcgan_lib train params/pets.yaml
@@ -51,7 +51,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="train one network",
         description="Train one network. An interrupted training goes on where it stopped.",
     )
-    train.add_argument("file", type=Path, help="a parameter file, such as params/digits.yaml")
+    train.add_argument("file", type=Path, help="a parameter file, such as params/fashion.yaml")
     train.add_argument("--device", help="cuda, mps or cpu (default: the fastest that is here)")
     batch = commands.add_parser(
         "batch",
@@ -62,7 +62,7 @@ def make_parser() -> argparse.ArgumentParser:
         "the book.",
     )
     batch.add_argument(
-        "file", nargs="+", type=Path, help="parameter files, such as params/digits.yaml"
+        "file", nargs="+", type=Path, help="parameter files, such as params/fashion.yaml"
     )
     return parser
 

@@ -107,7 +107,6 @@ def run_chapters_on_coloured_pictures(folder):
         "width": 8,
         "batch_size": 16,
         "epochs": 1,
-        "start_epochs": 1,
         "per_class": 10,
         "seed": 1,
     }

@@ -39,7 +39,7 @@ def find_chapters(folder: Path = Path("notebooks")) -> dict[Path, dict]:
         raise BadParameters(
             "papermill, which runs the notebooks, is missing: pip install papermill ipykernel"
         ) from None
-    paths = sorted(folder.absolute().glob("[0-9][0-9]_*.ipynb"))
+    paths = sorted(folder.absolute().glob("[0-9a][0-9]_*.ipynb"))
     if not paths:
         raise BadParameters(
             f"no chapter in {folder.absolute()}; go to the folder of the book, where notebooks/ is"

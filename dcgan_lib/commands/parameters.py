@@ -6,7 +6,7 @@ There are no rules in here. Whatever would refuse a value later, perhaps hours l
 
 import re
 import tempfile
-from dataclasses import fields, replace
+from dataclasses import fields
 from difflib import get_close_matches
 from hashlib import sha256
 from pathlib import Path
@@ -147,7 +147,6 @@ def check_run(settings: dict, folder: Path, download: bool) -> None:
         channels=images.channels if images else 3,
         **{name: settings[name] for name in TRAINING & settings.keys()},
     )
-    replace(config, epochs=settings.get("start_epochs", 1))
     with torch.device("meta"):  # shapes without numbers
         feature_size(config.networks()[1], settings.get("recipe", "last"))
     if images:

@@ -32,7 +32,7 @@ def sort_out(path: Path, values: dict) -> list[dict]:
     BadParameters
         Another name is so near to a known one that it must be a slip.
     """
-    dataset = values.setdefault("dataset", "digits")
+    dataset = values.setdefault("dataset", "fashion")
     loading = LOADING | (options_of(dataset).keys() if dataset in available_datasets() else set())
     others = values.keys() - loading - TRAINING
     for name in others:  # the chapters have parameters that training does not know

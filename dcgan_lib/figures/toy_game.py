@@ -8,7 +8,9 @@ and the page plays exactly the game that Python plays.
 
 from statistics import NormalDist
 
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from dcgan_lib.figures.live import Live
 
@@ -79,6 +81,47 @@ def _sigmoid(logit):
     return 1 / (1 + np.exp(-logit))
 
 
+def toy_picture(rounds: tuple[int, ...] = (0, 60, 3000), **settings: float) -> Figure:
+    """The game after some numbers of rounds: both densities, and D(x) over the line.
+
+    Parameters
+    ----------
+    rounds : tuple of int
+        One panel each.
+    **settings : float
+        Those of `toy_path`.
+
+    Examples
+    --------
+    >>> len(toy_picture((0, 10)).axes)
+    2
+    """
+    from dcgan_lib.figures import DISCRIMINATOR, FADED, GENERATOR, STYLE
+
+    mean, deviation = settings.get("mean", 2.0), settings.get("deviation", 0.5)
+    path, x = toy_path(max(rounds), **settings), np.linspace(-4, 8, 400)
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            1, len(rounds), figsize=(5.4, 2.2), sharey=True, layout="constrained", squeeze=False
+        )
+    for axis, after in zip(axes[0], rounds):
+        *w, shift, scale = path[after]
+        axis.fill_between(x, _density(x, mean, deviation), color=FADED, alpha=0.5, label="real")
+        orange = _density(x, shift, max(abs(scale), 0.03))
+        axis.fill_between(x, orange, color=GENERATOR, alpha=0.5, label="generated")
+        axis.plot(x, _sigmoid(w @ _terms(x)), color=DISCRIMINATOR, label="D(x)")
+        axis.set(xlim=(-4, 8), ylim=(0, 1.02), xticks=(-4, 0, 4, 8), yticks=(0, 0.5, 1))
+        axis.set_title(f"round {after:,}", fontsize=12)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    plt.close(figure)
+    return figure
+
+
+def _density(x, mean, deviation):
+    return np.exp(-(((x - mean) / deviation) ** 2) / 2) / (deviation * np.sqrt(2 * np.pi))
+
+
 def live_toy_game(caption: str = "") -> Live:
     """The game as a figure: step, play, reset, and a slider for each argument of `toy_path`.
 
@@ -94,4 +137,5 @@ def live_toy_game(caption: str = "") -> Live:
         "orange density moves to the right until it lies on the grey one, and D(x) becomes a flat "
         "line at one half."
     )
-    return Live("toy_game", {"z": normal_quantiles().tolist()}, about, caption)
+    data = {"z": normal_quantiles().tolist()}
+    return Live("toy_game", data, about, caption, still=toy_picture())

@@ -39,7 +39,9 @@ def open_explorer(chromium, tmp_path):
     def open_page(generator, **window):
         explorer = figures.latent_explorer(generator, latent(4, seed=3), POINTS, "A map.")
         file = tmp_path / "explorer.html"
-        file.write_text(f"<!doctype html><meta charset='utf-8'><body>{explorer._repr_html_()}")
+        head = "<!doctype html><meta charset='utf-8'>"  # without a viewport a telephone zooms out
+        head += "<meta name='viewport' content='width=device-width'>"
+        file.write_text(f"{head}<body>{explorer._repr_html_()}")
         contexts.append(chromium.new_context(**window))
         page = contexts[-1].new_page()
         page.troubles = []

@@ -90,9 +90,9 @@ def test_play_and_pause(open_game):
 @pytest.mark.parametrize(
     ("game", "settings"),
     [
-        ("far", dict(mean=4.0)),
-        ("near", dict(mean=4.0, lr_d=0.01)),
-        ("forever", dict(decay=0.0)),
+        ("collapse", dict(mean=3.0)),
+        ("stall", dict(mean=4.0)),
+        ("chase", dict(decay=0.0)),
     ],
 )
 def test_each_game_of_the_menu_is_python_s(open_game, game, settings):

@@ -34,7 +34,6 @@ width = 8
 kernel_size = 4
 batch_size = 16
 epochs = 2
-start_epochs = 1
 seed = 0""",
     """\
 import json, os
@@ -163,7 +162,6 @@ def test_a_value_of_the_wrong_type_is_refused(launch, capsys, line):
         ("recipe: foo", "recipe is 'foo'; the known ones are grid, last"),
         ("recipe: radford-cifar10", "6 blocks"),
         ("epochs: 0", "epochs is 0"),
-        ("start_epochs: 0", "epochs is 0"),
         ("width: 0", "width is 0"),
         ("kernel_size: 7", "kernel_size is 7"),
         ("image_size: 48", "48"),

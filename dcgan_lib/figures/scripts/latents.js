@@ -6,7 +6,7 @@ function latents(root, data) {
   let column = last >> 1, row = last >> 1;
 
   const line = make("div", { className: "live-row" }, root.querySelector(".live-body"));
-  line.style.justifyContent = "center";
+  Object.assign(line.style, { justifyContent: "center", alignItems: "flex-start" });
   const boxes = ["Map: drag, tap or use the arrow keys", "G(z) at the orange ring"].map((words) => {
     const box = make("div", {}, line);
     make("p", { className: "live-note", textContent: words }, box).style.textAlign = "center";

@@ -3,10 +3,10 @@ function toy_game(root, data) {
   const z = data.z;
   const body = root.querySelector(".live-body");
   const games = {
-    usual: { text: "mean 2", mean: 2 },
-    far: { text: "mean 4 (stalls)", mean: 4 },
-    near: { text: "mean 4, slower D", mean: 4, lr_d: 0.01 },
-    forever: { text: "no decay (circles)", mean: 2, decay: 0 },
+    usual: { text: "mean 2" },
+    collapse: { text: "mean 3", mean: 3 },
+    stall: { text: "mean 4", mean: 4 },
+    chase: { text: "mean 2, no decay", decay: 0 },
   };
   const start = { mean: 2, deviation: 0.5, lr_d: 0.05, lr_g: 0.05, decay: 0.1 };
   const set = { ...start };
