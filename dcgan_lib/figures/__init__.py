@@ -206,19 +206,22 @@ def confusion_picture(confusion: ArrayLike, classes: Sequence[str]) -> Figure:
     confusion : counts of shape (classes, classes)
         As `classification_table` gives it.
     classes : sequence of str
-        Their names, shown where there are at most 20.
+        Their names, shown with the shares of 3% and more where there are at most 20.
     """
     counts = np.asarray(confusion, float)
     shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
-    figure, axes = _subplots(1, 1, figsize=(5.2, 4.2), squeeze=False)
+    figure, axes = _subplots(1, 1, figsize=(5.4, 5.2), squeeze=False)
     axis = axes[0, 0]
     axis.grid(False)  # its lines would cut the fields
-    picture = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     if len(classes) <= 20:
-        axis.set_xticks(range(len(classes)), classes, rotation=45, ha="right", fontsize=8)
-        axis.set_yticks(range(len(classes)), classes, fontsize=8)
-    axis.set(xlabel="answer", ylabel="true class")
-    figure.colorbar(picture, ax=axis, label="share of the true class")
+        axis.set_xticks(range(len(classes)), classes, rotation=45, ha="right", fontsize=11)
+        axis.set_yticks(range(len(classes)), classes, fontsize=11)
+        for true, answer in np.argwhere(shares >= 0.03):
+            words, light = f"{100 * shares[true, answer]:.0f}", shares[true, answer] > 0.5
+            colour = "white" if light else "#22252a"
+            axis.text(answer, true, words, ha="center", va="center", fontsize=11, color=colour)
+    axis.set(xlabel="answer (numbers: % of the true class)", ylabel="true class")
     return figure
 
 
