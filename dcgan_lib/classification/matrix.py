@@ -13,8 +13,8 @@ import torch
 
 from dcgan_lib.utils.device import default_device
 
-BLOCK_NUMBERS = 2**23  # a block of 32 MB is read once from memory and then used from the cache
-STORED_DTYPES = (np.float32, np.float16)  # are read as they lie; anything else is converted
+# A block of 16 MB is used from the cache, and gets the memory of the block before it.
+BLOCK_NUMBERS = 2**22
 
 
 class FeatureMatrix:
@@ -28,12 +28,6 @@ class FeatureMatrix:
         Where the blocks are; None for `default_device()`. For "mps" it is the CPU, since Apple's
         GPUs have no float64.
 
-    Attributes
-    ----------
-    bf16 : bool
-        Set it where products are computed within `float32_products(bf16=True)`, which rounds the
-        numbers of a block. The other factor then goes in two parts, so that it keeps its digits.
-
     Examples
     --------
     >>> matrix = FeatureMatrix(np.array([[1.0, 5.0], [3.0, 5.0]], np.float32))
@@ -46,11 +40,19 @@ class FeatureMatrix:
     def __init__(self, X: np.ndarray, device: str | torch.device | None = None):
         device = torch.device(device or default_device())
         self.device = torch.device("cpu") if device.type == "mps" else device
-        self.X, self.shape, self.bf16 = X, X.shape, False
+        self.X, self.shape = _tensor(X), X.shape
         self.mean, self.scale = None, torch.ones(1, device=self.device)
         self.block_rows = max(64, BLOCK_NUMBERS // X.shape[1])
         if self.device.type == "cuda" and X.nbytes < torch.cuda.mem_get_info(self.device)[0] / 2:
-            self.X = _tensor(X).to(self.device)
+            self.X = self.X.to(self.device)
+
+    def first_not_finite(self) -> tuple[int, int] | None:
+        """Row and column of the first number that is NaN or infinite; None where there is none."""
+        for rows, block in self.blocks():
+            if not block.abs().max() < torch.inf:
+                row, column = (~block.isfinite()).nonzero()[0].tolist()
+                return rows.start + row, column
+        return None
 
     def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and standard deviation of every column, float64 (n_features,) each.
@@ -63,30 +65,27 @@ class FeatureMatrix:
         ValueError
             A number is NaN or infinite, or so large that its square is not a float32.
         """
-        mean = squares = torch.zeros(self.shape[1], dtype=torch.float64)
+        mean = squares = torch.zeros(self.shape[1], dtype=torch.float64, device=self.device)
         for rows, block in self.blocks():
-            before, here = rows.start, len(block)
-            pivot = block[0].clone()
-            shifted = block - pivot  # small numbers, whose sums are accurate in float32
-            centre = shifted.mean(0)
-            spread = (shifted - centre).square_().sum(0)
-            if not (centre + spread).isfinite().all():
-                if wrong := (~block.isfinite()).nonzero().tolist():
-                    row, column = wrong[0]
+            largest = block.abs().max()
+            if not largest <= torch.finfo(torch.float32).max ** 0.5:
+                if wrong := self.first_not_finite():
                     raise ValueError(
-                        f"X holds NaN or infinity, first in row {before + row}, column {column}"
+                        f"X holds NaN or infinity, first in row {wrong[0]}, column {wrong[1]}"
                     )
                 raise ValueError(
-                    f"X holds numbers up to {block.abs().max():.1g}, whose squares are too large "
+                    f"X holds numbers up to {largest:.1g}, whose squares are too large "
                     "for float32; divide the columns by a constant"
                 )
-            step = centre.double().cpu() + pivot.double().cpu() - mean
+            before, here, numbers = rows.start, len(block), block.double()
+            centre = numbers.mean(0)
+            step = centre - mean
             between = step.square() * (before * here / (before + here))
-            squares = squares + spread.double().cpu() + between
+            squares = squares + numbers.sub_(centre).square_().sum(0) + between
             mean = mean + step * (here / (before + here))
         deviation = (squares / self.shape[0]).sqrt()
         constant = deviation <= 1e-6 * mean.abs()  # as far as float32 can tell
-        return mean, deviation.masked_fill(constant, 1)
+        return mean.cpu(), deviation.masked_fill(constant, 1).cpu()
 
     def standardise(self, mean: torch.Tensor, deviation: torch.Tensor) -> None:
         """From here on, subtract a mean from every column, and divide it by a standard deviation.
@@ -102,18 +101,14 @@ class FeatureMatrix:
         """Yield (slice, block) for all rows, or for the rows at some positions.
 
         The mean is already subtracted from a standardised block, but it is not yet multiplied by
-        `scale`: that is cheaper to do to the weights. The next block may take the memory of the one
-        before.
+        `scale`: that is cheaper to do to the weights. A block may be the matrix's own memory: it
+        is not to be changed.
         """
-        count, room = self.shape[0] if positions is None else len(positions), None
+        count = self.shape[0] if positions is None else len(positions)
         for start in range(0, count, self.block_rows):
             rows = slice(start, min(start + self.block_rows, count))
             part = self.X[rows if positions is None else positions[rows]]
-            block = (part if torch.is_tensor(part) else _tensor(part)).to(self.device)
-            if self.mean is not None or block.dtype != torch.float32:
-                # New memory for every block would cost more time than the products.
-                room = torch.empty(block.shape, device=self.device) if room is None else room
-                block = room[: len(block)].copy_(block)
+            block = part.to(self.device, torch.float32, copy=self.mean is not None)
             if self.mean is not None:
                 block.sub_(self.mean)
             yield rows, block
@@ -127,33 +122,17 @@ class FeatureMatrix:
     ) -> torch.Tensor:
         """Scores of all rows, or of those at some positions: (rows, classes) = rows @ w.T + b."""
         w = w.to(self.device) * self.scale
-        found = [self.block_scores(w, block).cpu() for _, block in self.blocks(positions)]
-        return torch.cat(found, dim=1).T + b
-
-    def block_scores(self, w: torch.Tensor, block: torch.Tensor) -> torch.Tensor:
-        """The product w @ block.T, (classes, rows); `linear` has the faster routine for it."""
-        parts = self._parts(w)
-        found = torch.nn.functional.linear(block, parts.flatten(0, 1)).T
-        return found.unflatten(0, (len(parts), -1)).sum(0)
-
-    def block_sums(self, coefficients: torch.Tensor, block: torch.Tensor) -> torch.Tensor:
-        """Sums of a block's rows times coefficients (classes, rows): (classes, features)."""
-        parts = self._parts(coefficients)
-        return (parts.flatten(0, 1) @ block).unflatten(0, (len(parts), -1)).sum(0)
-
-    def _parts(self, factor):
-        """The factor as it is, or what bf16 holds of it and the rest, one above the other."""
-        held = factor.bfloat16().float() if self.bf16 else factor
-        return torch.stack([held, factor - held]) if self.bf16 else factor[None]
+        return torch.cat([(block @ w.T).cpu() for _, block in self.blocks(positions)]) + b
 
 
 def _tensor(array):
-    """A tensor of an array's own memory, where torch can read that, or of a float32 copy."""
-    if array.dtype not in STORED_DTYPES or min(array.strides) < 0:
-        array = array.astype(np.float32)
+    """A tensor of an array's own memory where torch can read that, or of a float32 copy."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        return torch.from_numpy(array)  # nobody writes to it
+        try:
+            return torch.from_numpy(array)  # nobody writes to it
+        except (TypeError, ValueError):  # rows in reverse order, or numbers of another machine
+            return torch.from_numpy(array.astype(np.float32))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from dcgan_lib.classification.matrix import FeatureMatrix, float32_products
+from dcgan_lib.classification.matrix import FeatureMatrix
 from dcgan_lib.classification.svm import L2SVM, hold_out_fifth
 from dcgan_lib.data.pixels import to_float
 from dcgan_lib.models import Discriminator
@@ -52,7 +52,7 @@ def _standardised(train, test):
 def _predict(predict, test):
     """Predictions for the rows of a matrix, chunk by chunk."""
     chunks = torch.arange(test.shape[0]).split(CHUNK_ROWS)
-    return np.concatenate([predict(test.rows(chunk.numpy()).numpy()) for chunk in chunks])
+    return np.concatenate([predict(test.rows(chunk).numpy()) for chunk in chunks])
 
 
 def _linear_svm(train, labels, test, seed, network):
@@ -71,37 +71,12 @@ def _warn_at_an_end(C, grid):
         )
 
 
-def rbf_kernel(A: torch.Tensor, B: torch.Tensor, gamma: float) -> np.ndarray:
-    """The kernel exp(-gamma |a - b|^2) of all pairs of rows, with products in float32.
-
-    scikit-learn's function of this name computes in float64, which takes several times as long.
-
-    Parameters
-    ----------
-    A, B : Tensor of shape (n, features) and (m, features)
-        float32, on one device.
-    gamma : float
-
-    Returns
-    -------
-    ndarray of shape (n, m)
-        float64, as scikit-learn's SVC wants it.
-
-    Examples
-    --------
-    >>> rbf_kernel(torch.zeros(1, 2), torch.tensor([[0.0, 0.0], [0.0, 1.0]]), gamma=1.0).round(3)
-    array([[1.   , 0.368]])
-    """
-    with float32_products():
-        distance = A.square().sum(1)[:, None] + B.square().sum(1) - 2 * A @ B.T
-    return torch.exp(-gamma * distance.clamp_(min=0)).cpu().double().numpy()
-
-
 def _rbf_svm(train, labels, test, seed, network, grid=RBF_GRID):
     """RBF kernel with C chosen on a fifth of the training images, held out.
 
     gamma is scikit-learn's "scale".
     """
+    from sklearn.metrics.pairwise import rbf_kernel
     from sklearn.svm import SVC
 
     if len(labels) > RBF_LIMIT:
@@ -110,9 +85,9 @@ def _rbf_svm(train, labels, test, seed, network, grid=RBF_GRID):
             f"a number a class that gives at most {RBF_LIMIT:,} runs it"
         )
     train, test = _standardised(train, test)
-    rows = train.rows().to(default_device())
-    gamma = 1 / (rows.shape[1] * (rows.var(correction=0).item() or 1))  # 0: all are constant
-    kernel = rbf_kernel(rows, rows, gamma)
+    rows = train.rows().numpy()
+    gamma = 1 / (rows.shape[1] * (rows.var() or 1))  # 0: all are constant
+    kernel = rbf_kernel(rows, gamma=gamma)
     held_out, rest = hold_out_fifth(len(labels), seed)
 
     def accuracy(C):
@@ -123,11 +98,7 @@ def _rbf_svm(train, labels, test, seed, network, grid=RBF_GRID):
     C = max(grid, key=accuracy) if possible else grid[0]
     svm = SVC(C=C, kernel="precomputed").fit(kernel, labels)
     _warn_at_an_end(C, grid)
-
-    def predict(chunk):
-        return svm.predict(rbf_kernel(torch.from_numpy(chunk).to(rows.device), rows, gamma))
-
-    return _predict(predict, test), C
+    return _predict(lambda chunk: svm.predict(rbf_kernel(chunk, rows, gamma)), test), C
 
 
 def _sgd(train, labels, test, seed, network, passes=5):

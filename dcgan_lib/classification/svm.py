@@ -17,16 +17,17 @@ import torch
 from scipy.optimize import minimize
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from dcgan_lib.classification.matrix import STORED_DTYPES, FeatureMatrix, float32_products
+from dcgan_lib.classification.matrix import FeatureMatrix, float32_products
 from dcgan_lib.utils.device import has_bf16
 from dcgan_lib.utils.random import rng
 
+STORED_DTYPES = (np.float32, np.float16)  # are read as they lie; anything else is converted
 MAX_DIRECTIONS, SAMPLED_ROWS = 800, 6000  # long directions are looked for in a sample of the rows
 SHARE_WITHIN_MARGIN = 0.3  # the usual share of images that have a loss where C is worth choosing
 PATH_TOL = 3e-4  # the tolerance along a path of C: enough to tell which C is the best
@@ -53,8 +54,7 @@ class L2SVM(ClassifierMixin, BaseEstimator):
     standardize : bool, default False
         Solve the problem for columns of mean 0 and standard deviation 1, as with a StandardScaler
         before it, but without a copy of the matrix. `coef_` and `intercept_` are for the columns as
-        they are. On a CPU with bf16, the standardised numbers are rounded to it, which moves the
-        objective by less than a thousandth.
+        they are.
     tol : float, default 1e-5
         Stop when a step lowers the objective by less than this, relative to the objective.
     max_iter : int, default 1000
@@ -132,15 +132,13 @@ class L2SVM(ClassifierMixin, BaseEstimator):
             if not isinstance(value, Real) or not value >= least:
                 raise ValueError(f"{name} is {value!r}; it must be a number of at least {least}")
         X, y = validate_data(self, X, y, dtype=STORED_DTYPES, ensure_all_finite=False)
-        check_classification_targets(y)
-        self.classes_ = np.unique(y)
+        self._binarizer = LabelBinarizer(neg_label=-1)
+        signs = torch.tensor(self._binarizer.fit_transform(y).T, dtype=torch.float32)
+        self.classes_ = self._binarizer.classes_
         if len(self.classes_) < 2:
             raise ValueError(
                 f"the labels hold one class only ({y.tolist()[0]!r}); a classifier needs two"
             )
-        positive = self.classes_[1:] if len(self.classes_) == 2 else self.classes_
-        signs = torch.from_numpy(2 * (y == positive[:, None]) - 1).float()
-
         matrix, few_images = FeatureMatrix(X, self.device), len(X) < X.shape[1]
         mean, deviation = matrix.statistics()
         if self.standardize:
@@ -151,26 +149,21 @@ class L2SVM(ClassifierMixin, BaseEstimator):
                 "of their squares is too large for float32; divide X by a constant or set "
                 "standardize=True"
             )
-        matrix.bf16 = (
-            self.standardize and not few_images and matrix.device.type == "cpu" and has_bf16("cpu")
-        )
         # With more threads, those of scipy would go on spinning while torch computes.
-        with threadpool_limits({"openblas": 1}), float32_products(matrix.bf16):
+        with threadpool_limits({"openblas": 1}), float32_products():
             if few_images:
                 rows = matrix.rows()
                 basis = _gram_factor(rows)
-                weights = self._fit_path(
-                    sorted(grid), FeatureMatrix(basis.numpy(), self.device), signs
-                )
-                mixture = torch.linalg.solve_triangular(
-                    basis.double(), weights[:, :-1], upper=False, left=False
-                )
-                weights = torch.cat([(mixture.float() @ rows).double(), weights[:, -1:]], dim=1)
-            else:
-                weights = self._fit_path(sorted(grid), matrix, signs)
-        w, b = weights[:, :-1] * matrix.scale.double().cpu(), weights[:, -1]
-        self.coef_ = w.float().numpy()
-        self.intercept_ = (b - w @ mean if self.standardize else b).float().numpy()
+                matrix = FeatureMatrix(basis.float().contiguous().numpy(), self.device)
+            weights = self._fit_path(sorted(grid), matrix, signs, y)
+            w, b = weights[:, :-1], weights[:, -1]
+            if few_images:
+                w = torch.linalg.solve_triangular(basis, w, upper=False, left=False)
+                w = (w.float() @ rows).double()
+        if self.standardize:
+            w = w / deviation
+            b = b - w @ mean
+        self.coef_, self.intercept_ = w.float().numpy(), b.float().numpy()
         return self
 
     def decision_function(self, X: np.ndarray) -> np.ndarray:
@@ -189,20 +182,21 @@ class L2SVM(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """The class with the largest distance for every image, (n_images,)."""
-        scores = self.decision_function(X).reshape(-1, len(self.coef_))
-        return self.classes_[_predicted(torch.from_numpy(scores)).numpy()]
+        scores = self.decision_function(X)
+        return self._binarizer.inverse_transform(scores)
 
-    def _fit_path(self, grid, matrix, signs):
+    def _fit_path(self, grid, matrix, signs, y):
         """Weights for the best C of a grid in rising order, as `_minimise` returns them."""
         best = weights = torch.zeros(len(signs), matrix.shape[1] + 1, dtype=torch.float64)
         curvature, best_accuracy, self.path_, self.C_ = _Curvature(matrix), -1, [], grid[0]
         if len(grid) > 1:
-            held_out, rest = hold_out_fifth(signs.shape[1], self.random_state)
-            truth, tol = _predicted(signs[:, held_out].T), max(self.tol, PATH_TOL)
+            held_out, rest = hold_out_fifth(len(y), self.random_state)
+            tol = max(self.tol, PATH_TOL)
             for C in grid:
                 weights = self._minimise(C, matrix, curvature, signs, rest, weights, tol)
                 scores = matrix.scores(weights[:, :-1].float(), weights[:, -1].float(), held_out)
-                accuracy = (_predicted(scores) == truth).double().mean().item()
+                predicted = self._binarizer.inverse_transform(scores.numpy())
+                accuracy = float(np.mean(predicted == y[held_out]))
                 self.path_.append((C, accuracy))
                 if accuracy > best_accuracy:
                     best, best_accuracy, self.C_ = weights, accuracy, C
@@ -223,17 +217,18 @@ class L2SVM(ClassifierMixin, BaseEstimator):
             weights = curvature.stretch(torch.from_numpy(flat).view(len(signs), -1), C, -0.5)
             on_device = weights.float().to(matrix.device)
             w, b = on_device[:, :-1] * matrix.scale, on_device[:, -1:]
-            loss, w_pull, b_pull = 0.0, torch.zeros_like(w), torch.zeros_like(b)
+            loss, pulls = 0.0, torch.zeros_like(on_device)
             for rows, block in matrix.blocks(positions):
-                slack = (1 - signs[:, rows] * (matrix.block_scores(w, block) + b)).clamp_(min=0)
+                slack = (1 - signs[:, rows] * (w @ block.T + b)).clamp_(min=0)
                 loss += slack.square().double().sum()
                 pull = slack * signs[:, rows]
-                w_pull += matrix.block_sums(pull, block)
-                b_pull += pull.sum(1, keepdim=True)
-            pulls = torch.cat([w_pull * matrix.scale, b_pull], dim=1).double().cpu()
+                pulls[:, :-1] += pull @ block
+                pulls[:, -1] += pull.sum(1)
+            pulls[:, :-1] *= matrix.scale
             value = 0.5 * weights.square().sum().item() + C * float(loss)
             bar.update()
-            return value, curvature.stretch(weights - 2 * C * pulls, C, -0.5).flatten().numpy()
+            slope = weights - 2 * C * pulls.double().cpu()
+            return value, curvature.stretch(slope, C, -0.5).flatten().numpy()
 
         start = curvature.stretch(start, C, 0.5).flatten().numpy()
         options = {"maxiter": self.max_iter, "maxfun": 2 * self.max_iter, "gtol": 0, "ftol": tol}
@@ -260,7 +255,7 @@ def hold_out_fifth(
     Parameters
     ----------
     count : int
-        At least 1.
+        At least 2.
     random_state : int, RandomState or None, default 0
         As in scikit-learn: the same number gives the same split, None another one each time.
 
@@ -275,8 +270,9 @@ def hold_out_fifth(
     >>> len(held_out), len(rest)
     (2, 8)
     """
-    order = check_random_state(random_state).permutation(count)
-    held_out, rest = np.split(order, [max(1, count // 5)])
+    rest, held_out = train_test_split(
+        np.arange(count), test_size=max(1, count // 5), random_state=random_state
+    )
     return np.sort(held_out), np.sort(rest)
 
 
@@ -293,9 +289,10 @@ class _Curvature:
         step = max(1, self.count // SAMPLED_ROWS)
         rows = matrix.rows(np.arange(0, self.count, step)).to(matrix.device)
         found = torch.randn(wanted, features, generator=rng(0, "directions")).to(matrix.device)
-        for _ in range(3):
-            directions = torch.linalg.qr(found.T)[0].T.contiguous()
-            found = (directions @ rows.T) @ rows
+        with float32_products(bf16=has_bf16("cpu")):  # a rough direction serves as well
+            for _ in range(3):
+                directions = torch.linalg.qr(found.T)[0].T.contiguous()
+                found = (directions @ rows.T) @ rows
         self.directions = directions.double().cpu()
         # Squared, and summed over all rows.
         self.lengths = step * (directions * found).sum(1).double().cpu()
@@ -314,11 +311,6 @@ class _Curvature:
         return torch.cat([w, b * (1 + doubled * self.count) ** power], dim=1)
 
 
-def _predicted(scores):
-    """Position of the class with the largest score, or whether a single score is above 0: (n,)."""
-    return scores.argmax(1) if scores.shape[1] > 1 else (scores[:, 0] > 0).long()
-
-
 def _gram_factor(X):
     """Lower triangle L of L L' = X X': its rows have the lengths and angles of the n images X.
 
@@ -327,11 +319,9 @@ def _gram_factor(X):
     """
     gram = (X @ X.T).double()
     scale, jitter = gram.diagonal().mean().clamp(min=1e-12), 1e-6
-    while (
-        True
-    ):  # rounding, and centred images, leave the matrix a little short of positive definite
+    while True:  # rounding, and centred images, leave the matrix short of positive definite
         gram.diagonal().add_(jitter * scale)
         L, failed = torch.linalg.cholesky_ex(gram)
         if not failed:
-            return L.float().contiguous()
+            return L
         jitter *= 10

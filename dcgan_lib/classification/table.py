@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from itertools import chain
+from itertools import chain, product
 from numbers import Integral
 
 import numpy as np
@@ -98,7 +98,7 @@ def classification_table(
 
     Pixels and features are standardised column by column, with the mean and deviation of the
     training images alone. Where C is chosen, it is chosen on a fifth of the training images, which
-    is the same for all methods. Networks and kernels are computed on `default_device()`.
+    is the same for all methods. Networks are computed on `default_device()`.
 
     Parameters
     ----------
@@ -164,36 +164,27 @@ def classification_table(
     labels, truth, classes = train.labels.numpy(), test.labels.numpy(), len(train.classes)
     pictures = train.images, test.images
     inputs = {"pixels": tuple(images.flatten(1).numpy() for images in pictures), **features}
+    drawn = {
+        size: [draw_per_class(labels, size, seed + draw) for draw in range(draws)]
+        for size in per_class
+        if size != "all"
+    }
+    drawn["all"] = [slice(None)]
     cells = [
-        (method, source)
-        for source in inputs
-        for method in methods
+        (size, source, method)
+        for size, source, method in product(per_class, inputs, methods)
         if source == "pixels" or METHODS[method][1] == "features"
     ]
-    plan = [(size, draw) for size in per_class for draw in range(1 if size == "all" else draws)]
-    tries = {(*cell, size): [] for size in per_class for cell in cells}
-    with tqdm(
-        total=len(plan) * len(cells), desc="table", disable=not progress, mininterval=0.5
-    ) as bar:
-        for size, draw in plan:
-            drawn = slice(None) if size == "all" else draw_per_class(labels, size, seed + draw)
-            for method, source in cells:
-                bar.set_postfix_str(f"{method} on {source}")
-                X, X_test = pictures if METHODS[method][1] == "images" else inputs[source]
-                tries[method, source, size].append(
-                    _try(
-                        method,
-                        X[drawn],
-                        labels[drawn],
-                        X_test,
-                        truth,
-                        classes,
-                        seed + draw,
-                        network,
-                    )
-                )
-                bar.update()
-    return [_row(cell, tries[cell], classes) for cell in tries]
+    rows, bar = [], tqdm(cells, "table", disable=not progress)
+    for size, source, method in bar:
+        bar.set_postfix_str(f"{method} on {source}")
+        X, X_test = pictures if METHODS[method][1] == "images" else inputs[source]
+        tries = [
+            _try(method, X[some], labels[some], X_test, truth, classes, seed + draw, network)
+            for draw, some in enumerate(drawn[size])
+        ]
+        rows.append(_row(method, source, size, classes, tries))
+    return rows
 
 
 def _check_images(train, test):
@@ -262,13 +253,11 @@ def _check_features(features, train, test):
                 f"{test_columns} for the test images; extract both with the same network and recipe"
             )
         for part, matrix in zip(("training", "test"), pair):
-            for rows, block in FeatureMatrix(matrix).blocks():
-                if len(wrong := (~block.isfinite()).nonzero()):
-                    row, column = wrong[0].tolist()
-                    raise ValueError(
-                        f"features {name!r} hold NaN or infinity, first in row "
-                        f"{rows.start + row}, column {column} of the {part} images"
-                    )
+            if wrong := FeatureMatrix(matrix).first_not_finite():
+                raise ValueError(
+                    f"features {name!r} hold NaN or infinity, first in row {wrong[0]}, "
+                    f"column {wrong[1]} of the {part} images"
+                )
 
 
 def _check_request(methods, network, per_class, draws, seed, train):
@@ -297,8 +286,6 @@ def _check_request(methods, network, per_class, draws, seed, train):
                 f"per_class holds {size!r}; a size is 'all' or a number of images a class, "
                 "at least 1"
             )
-        if size != "all":
-            draw_per_class(train.labels, size)  # raises where a class has too few
     if not isinstance(draws, Integral) or draws < 1:
         raise ValueError(f"draws is {draws!r}; it must be a whole number of at least 1")
     if not isinstance(seed, Integral):
@@ -329,10 +316,16 @@ def _try(method, X, labels, X_test, truth, classes, seed, network):
     }
 
 
-def _row(cell, tries, classes):
+def _row(method, source, size, classes, tries):
     """One row of the table, from the draws of a method, input and size."""
-    row = dict(zip(("method", "input", "per_class"), cell), classes=classes, warnings=[])
-    row["train_images"] = tries[0]["train_images"]
+    row = {
+        "method": method,
+        "input": source,
+        "per_class": size,
+        "classes": classes,
+        "warnings": [],
+        "train_images": tries[0]["train_images"],
+    }
     if "note" in tries[0]:
         return {**row, **dict.fromkeys(MEASURED), "note": tries[0]["note"]}
     draws = {name: [attempt[name] for attempt in tries] for name in tries[0]}

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from filelock import FileLock
 from torch.nn.functional import adaptive_max_pool2d, max_pool2d, pad
+from torch.optim.swa_utils import update_bn
 from tqdm import tqdm
 
 from dcgan_lib.data.image_set import ImageSet
@@ -369,13 +370,9 @@ def recalibrate_batchnorm(
             "there are no images to estimate BatchNorm's statistics on; give at least one"
         )
     device = default_device()
-    network = _copy(discriminator, device).train()
-    for norm in network.modules():
-        if isinstance(norm, torch.nn.BatchNorm2d):
-            norm.reset_running_stats()
-            norm.momentum = None  # every batch counts the same
-    for start in range(0, max(1, len(pixels) - batch_size + 1), batch_size):
-        network(to_float(pixels[start : start + batch_size].to(device)))
+    network = _copy(discriminator, device)
+    whole_batches = max(1, len(pixels) // batch_size) * batch_size
+    update_bn(map(to_float, pixels[:whole_batches].split(batch_size)), network, device)
     if not all(buffer.isfinite().all() for buffer in network.buffers()):
         raise ValueError(
             "BatchNorm's statistics are no numbers: the discriminator's weights are broken"

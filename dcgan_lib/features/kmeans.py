@@ -118,8 +118,7 @@ class KMeansFeatures(TransformerMixin, BaseEstimator):
             pixels.split(IMAGES_PER_BATCH), "k-means features", disable=not self.progress, delay=1
         ):
             patches = (self._patches(batch) - self.mean_) @ self.whitening_
-            square = patches.square().sum(2, keepdim=True) + self.centroids_.square().sum(1)
-            distance = square.sub_(2 * patches @ self.centroids_.T).clamp_(min=0).sqrt_()
+            distance = torch.cdist(patches, self.centroids_)
             nearness = (distance.mean(2, keepdim=True) - distance).clamp_(min=0)
             nearness = nearness.unflatten(1, (side, side))
             quarters = [nearness[:, y, x].sum((1, 2)) for y in halves for x in halves]

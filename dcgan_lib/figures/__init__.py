@@ -53,6 +53,7 @@ STYLE = {
     "lines.linewidth": 1.8,
     "image.interpolation": "nearest",
 }
+PICTURE = {"frame_on": False, "xticks": [], "yticks": []}  # axes that show pixels and nothing else
 
 
 def _subplots(*args, **kwargs):
@@ -72,17 +73,13 @@ def _pixels(images):
 def _tile(images, columns):
     """One picture with the images in rows, 2 pixels of paper between them."""
     pixels = _pixels(images)
-    if pixels.shape[3] == 1:
-        pixels = pixels.repeat(3, axis=3)
     count, height, width, _ = pixels.shape
     rows = -(-count // columns)
-    paper = np.array([int(PAPER[i : i + 2], 16) for i in (1, 3, 5)], np.uint8)
-    canvas = np.empty((rows * (height + 2) - 2, columns * (width + 2) - 2, 3), np.uint8)
-    canvas[:] = paper
-    for i, image in enumerate(pixels):
-        top, left = i // columns * (height + 2), i % columns * (width + 2)
-        canvas[top : top + height, left : left + width] = image
-    return canvas
+    canvas = np.empty((rows * columns, height + 2, width + 2, 3), np.uint8)
+    canvas[:] = [int(PAPER[i : i + 2], 16) for i in (1, 3, 5)]
+    canvas[:count, :height, :width] = pixels
+    canvas = canvas.reshape(rows, columns, height + 2, width + 2, 3).swapaxes(1, 2)
+    return canvas.reshape(rows * (height + 2), columns * (width + 2), 3)[:-2, :-2]
 
 
 def sample_grid(*groups: Tensor, titles: Sequence[str] = (), columns: int = 8) -> Figure:
@@ -105,21 +102,20 @@ def sample_grid(*groups: Tensor, titles: Sequence[str] = (), columns: int = 8) -
         figsize=(6.4, height + (0.4 if titles else 0.1)),
         squeeze=False,
         width_ratios=widths,
+        subplot_kw=PICTURE,
     )
-    for i, (axis, tile) in enumerate(zip(axes[0], tiles)):
+    for axis, tile in zip(axes[0], tiles):
         axis.imshow(tile)
-        axis.axis("off")
-        if i < len(titles):
-            axis.set_title(titles[i], fontsize=12)
+    for axis, title in zip(axes[0], titles):
+        axis.set_title(title, fontsize=12)
     return figure
 
 
 def image_row(images: Tensor, titles: Sequence[str], columns: int = 5) -> Figure:
     """Single images, each under its own title."""
     rows = -(-len(images) // columns)
-    figure, axes = _subplots(rows, columns, figsize=(6.4, 1.65 * rows * 5 / columns), squeeze=False)
-    for axis in axes.flat:
-        axis.axis("off")
+    size = 6.4, 1.65 * rows * 5 / columns
+    figure, axes = _subplots(rows, columns, figsize=size, squeeze=False, subplot_kw=PICTURE)
     for axis, pixels, title in zip(axes.flat, _pixels(images), titles):
         axis.imshow(pixels.squeeze(), cmap="gray", vmin=0, vmax=255)
         axis.set_title(title, fontsize=10)
@@ -182,10 +178,13 @@ def feature_map_picture(image: Tensor, maps: Sequence[Tensor], count: int = 8) -
     """
     widths = [1, 0.2, *[1] * count]  # the image, a gap, the maps
     figure, axes = _subplots(
-        len(maps), count + 2, figsize=(6.4, 0.95 * len(maps)), squeeze=False, width_ratios=widths
+        len(maps),
+        count + 2,
+        figsize=(6.4, 0.95 * len(maps)),
+        squeeze=False,
+        width_ratios=widths,
+        subplot_kw=PICTURE,
     )
-    for axis in axes.flat:
-        axis.axis("off")
     axes[0, 0].imshow(_pixels(image[None])[0].squeeze(), cmap="gray", vmin=0, vmax=255)
     for number, (row, block) in enumerate(zip(axes, maps), 1):
         for axis, one in zip(row[2:], block):
@@ -210,8 +209,7 @@ def confusion_picture(confusion: ArrayLike, classes: Sequence[str]) -> Figure:
     """
     counts = np.asarray(confusion, float)
     shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
-    figure, axes = _subplots(1, 1, figsize=(5.4, 5.2), squeeze=False)
-    axis = axes[0, 0]
+    figure, axis = _subplots(figsize=(5.4, 5.2))
     axis.grid(False)  # its lines would cut the fields
     axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     if len(classes) <= 20:
@@ -289,37 +287,30 @@ def results_table(rows: list[dict], caption: str = "") -> Table:
     """
 
     def cells(row):
-        size = (
-            f"all {row['train_images']:,}"
-            if row["per_class"] == "all"
-            else f"{row['per_class']} a class"
-        )
-        start = {"method": row["method"], "input": row["input"], "labels": size}
-        chosen = sorted(row.get("C") or ())
-        end = {
+        size, chosen = row["per_class"], sorted(row.get("C") or ())
+        line = {
+            "method": row["method"],
+            "input": row["input"],
+            "labels": f"all {row['train_images']:,}" if size == "all" else f"{size} a class",
+            "error %": "not run",
+            "accuracy %": "",
+            "classes predicted": row.get("note"),
+            "seconds": "",
+            "peak GB": "",
             "C": " to ".join(f"{C:g}" for C in sorted({*chosen[:1], *chosen[-1:]})),
             "warnings": "; ".join(row.get("warnings", ())),
         }
-        if row["accuracy"] is None:
-            return {
-                **start,
-                "error %": "not run",
-                "accuracy %": "",
-                "classes predicted": row["note"],
-                "seconds": "",
-                "peak GB": "",
-                **end,
+        if row["accuracy"] is not None:
+            spread = f" ± {100 * row['spread']:.1f}" if row["spread"] is not None else ""
+            memory = row.get("peak_memory_mb")
+            line |= {
+                "error %": f"{100 * row['error']:.2f}",
+                "accuracy %": f"{100 * row['accuracy']:.2f}{spread}",
+                "classes predicted": f"{row['classes_predicted']} of {row['classes']}",
+                "seconds": f"{row['seconds']:.1f}",
+                "peak GB": f"{memory / 1000:.1f}" if memory else "",
             }
-        spread = f" ± {100 * row['spread']:.1f}" if row["spread"] is not None else ""
-        return {
-            **start,
-            "error %": f"{100 * row['error']:.2f}",
-            "accuracy %": f"{100 * row['accuracy']:.2f}{spread}",
-            "classes predicted": f"{row['classes_predicted']} of {row['classes']}",
-            "seconds": f"{row['seconds']:.1f}",
-            "peak GB": f"{row['peak_memory_mb'] / 1000:.1f}" if row.get("peak_memory_mb") else "",
-            **end,
-        }
+        return line
 
     lines = [cells(row) for row in rows]
     unused = {name for name in ("C", "warnings") if not any(line[name] for line in lines)}
