@@ -6,6 +6,7 @@ page and on a dark one. Each function returns a figure or a table; as the last l
 cell it is shown.
 """
 
+import re
 from collections.abc import Sequence
 from html import escape
 
@@ -223,16 +224,27 @@ def confusion_picture(confusion: ArrayLike, classes: Sequence[str]) -> Figure:
     return figure
 
 
+NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?( ± [\d.,]+)?\s?%?|-|not run|")
+
+
 class Table:
-    """Rows of text under a header: HTML in a notebook and in the book, plain text elsewhere."""
+    """Rows of text under a header: HTML in a notebook and in the book, plain text elsewhere.
+
+    The numbers of a column that holds nothing else stand on the right.
+    """
 
     def __init__(self, header, rows, caption=""):
         self.header, self.caption = [str(cell) for cell in header], caption
         self.rows = [[str(cell) for cell in row] for row in rows]
 
     def _repr_html_(self):
+        columns = zip(*self.rows)
+        numbers = [all(NUMBER.fullmatch(cell) for cell in column) for column in columns]
+        kinds = [' class="number"' if number else "" for number in numbers]
+
         def line(cells, tag):
-            return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+            pairs = zip(cells, kinds)
+            return f"<tr>{''.join(f'<{tag}{kind}>{escape(c)}</{tag}>' for c, kind in pairs)}</tr>"
 
         caption = f"<caption>{escape(self.caption)}</caption>" if self.caption else ""
         body = "".join(line(row, "td") for row in self.rows)
