@@ -18,6 +18,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from dcgan_lib.data.pixels import to_uint8
+from dcgan_lib.figures.apart import best_discriminator as best_discriminator
+from dcgan_lib.figures.apart import gaussians_apart as gaussians_apart
 from dcgan_lib.figures.coins import coins as coins
 from dcgan_lib.figures.drawings import Drawing as Drawing
 from dcgan_lib.figures.drawings import drawing as drawing
