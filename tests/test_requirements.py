@@ -1,6 +1,6 @@
 """What is to be installed: ranges stand in one place, and both lists of exact versions fit them."""
 
-import re
+import ast
 import sys
 import tomllib
 from pathlib import Path
@@ -67,12 +67,20 @@ def test_the_version_stands_in_one_place():
     assert re.fullmatch(r"\d+\.\d+\.\d+", dcgan_lib.__version__)
 
 
+def imported_modules(file):
+    """The packages that a file imports, at its top or within its functions."""
+    nodes = list(ast.walk(ast.parse(file.read_text())))
+    plain = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    of_parts = [node.module for node in nodes if isinstance(node, ast.ImportFrom)]
+    return {name.split(".")[0] for name in plain + of_parts}
+
+
 def test_what_the_package_imports_is_declared():
     """threadpoolctl and filelock were once used, and came only with other packages."""
     modules = {"sklearn": "scikit-learn", "PIL": "pillow", "yaml": "pyyaml"}
     declared = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
     declared |= {canonicalize_name(Requirement(text).name) for text in EXTRAS["batch"]}
     for file in (ROOT / "dcgan_lib").rglob("*.py"):
-        for module in re.findall(r"^\s*(?:import|from) (\w+)", file.read_text(), re.MULTILINE):
+        for module in imported_modules(file):
             name = canonicalize_name(modules.get(module, module))
             assert module in STANDARD or name in declared, f"{file.name} imports {module}"

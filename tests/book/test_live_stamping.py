@@ -95,7 +95,7 @@ def test_the_keyboard_moves_a_slider_chooses_weights_and_stamps(open_figure):
     assert state(page)["weights"] == "even"
     assert_equals_torch(state(page), 5, 2, 0, figures.even_kernel(5, 2))
     assert "all sums are 1" in page.locator("[role=status]").inner_text()
-    page.get_by_label("input").select_option("numbers")
+    page.locator("label:has-text('input') select").select_option("numbers")
     page.get_by_role("button", name="Next stamp").press("Space")
     assert state(page)["output"][2][2] == pytest.approx(2 * float(figures.even_kernel(5, 2)[2, 2]))
     assert page.troubles == []

@@ -45,7 +45,8 @@ def test_same_minimum_as_liblinear(C, images):
     assert objective(ours, X, y, C) == pytest.approx(objective(theirs, X, y, C), rel=1e-4)
     assert ours.objective_ == pytest.approx(objective(ours, X, y, C), rel=1e-4)
     assert ours.score(X_test, y_test) == pytest.approx(theirs.score(X_test, y_test), abs=0.004)
-    np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=0.03 * np.abs(theirs.coef_).max())
+    # A minimum is flat, and float32 sums end at slightly other places on other processors.
+    assert np.linalg.norm(ours.coef_ - theirs.coef_) < 0.02 * np.linalg.norm(theirs.coef_)
 
 
 @pytest.mark.parametrize("offset", [0.0, 30.0])

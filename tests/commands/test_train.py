@@ -36,7 +36,7 @@ def command(*arguments, **options):
 def test_help_tells_a_newcomer_what_there_is_without_waiting_for_torch():
     told = command("--help")
     assert told.returncode == 0
-    for words in ("train", "batch", "dcgan batch params/digits.yaml", "130 after Ctrl-C"):
+    for words in ("train", "batch", "dcgan batch params/fashion.yaml", "130 after Ctrl-C"):
         assert words in told.stdout
     assert "--runs" in command("train", "--help").stdout
     assert "record" in command("batch", "--help").stdout

@@ -1018,8 +1018,8 @@ def test_empty_folders(root):
 
 
 def test_available_datasets():
-    known = "celeba cifar10 coco compcars digits fashion-mnist ffhq folder imagenet64 pets"
-    assert available_datasets() == [*known.split(), "tiny-imagenet"]
+    known = "celeba cifar10 coco compcars digits fashion fashion-mnist ffhq folder"
+    assert available_datasets() == [*known.split(), "imagenet64", "pets", "tiny-imagenet"]
     assert isinstance(load_images("digits", limit=3), ImageSet)
 
 
