@@ -1,6 +1,7 @@
 """What is to be installed: ranges stand in one place, and both lists of exact versions fit them."""
 
 import ast
+import re
 import sys
 import tomllib
 from pathlib import Path
