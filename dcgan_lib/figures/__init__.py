@@ -21,6 +21,11 @@ from dcgan_lib.data.pixels import to_uint8
 from dcgan_lib.figures.apart import best_discriminator as best_discriminator
 from dcgan_lib.figures.apart import gaussians_apart as gaussians_apart
 from dcgan_lib.figures.coins import coins as coins
+from dcgan_lib.figures.colours import DISCRIMINATOR as DISCRIMINATOR
+from dcgan_lib.figures.colours import FADED as FADED
+from dcgan_lib.figures.colours import GENERATOR as GENERATOR
+from dcgan_lib.figures.colours import PAPER as PAPER
+from dcgan_lib.figures.colours import STYLE as STYLE
 from dcgan_lib.figures.drawings import Drawing as Drawing
 from dcgan_lib.figures.drawings import drawing as drawing
 from dcgan_lib.figures.epochs import epoch_player as epoch_player
@@ -29,33 +34,19 @@ from dcgan_lib.figures.latents import latent_map as latent_map
 from dcgan_lib.figures.live import Live as Live
 from dcgan_lib.figures.live import quiz as quiz
 from dcgan_lib.figures.live import sprite as sprite
+from dcgan_lib.figures.maps import map_explorer as map_explorer
 from dcgan_lib.figures.margin import margin as margin
 from dcgan_lib.figures.networks import network_drawing as network_drawing
 from dcgan_lib.figures.pivoting import pivot as pivot
 from dcgan_lib.figures.pixels import pixel_reader as pixel_reader
-from dcgan_lib.figures.stamping import even_kernel as even_kernel
-from dcgan_lib.figures.stamping import overlap_counts as overlap_counts
-from dcgan_lib.figures.stamping import overlap_picture as overlap_picture
-from dcgan_lib.figures.stamping import stamping as stamping
+from dcgan_lib.figures.stamps import even_kernel as even_kernel
+from dcgan_lib.figures.stamps import overlap_counts as overlap_counts
+from dcgan_lib.figures.stamps import overlap_picture as overlap_picture
+from dcgan_lib.figures.stamps import stamping as stamping
 from dcgan_lib.figures.toy_game import live_toy_game as live_toy_game
 from dcgan_lib.figures.toy_game import toy_path as toy_path
 from dcgan_lib.models import Discriminator, Generator, layer_table
 
-GENERATOR, DISCRIMINATOR, FADED = "#c4570e", "#1f6aa5", "#8a8f98"
-PAPER = "#fafaf7"
-STYLE = {
-    "figure.facecolor": PAPER,
-    "axes.facecolor": PAPER,
-    "figure.dpi": 160,
-    "font.size": 12,
-    "axes.grid": True,
-    "grid.color": "#dcdcd6",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "lines.linewidth": 1.8,
-    "image.interpolation": "nearest",
-}
 PICTURE = {"frame_on": False, "xticks": [], "yticks": []}  # axes that show pixels and nothing else
 
 

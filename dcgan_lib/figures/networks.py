@@ -3,10 +3,12 @@
 from html import escape
 from math import log2
 
+from dcgan_lib.figures.colours import DISCRIMINATOR as BLUE
+from dcgan_lib.figures.colours import GENERATOR as ORANGE
 from dcgan_lib.figures.drawings import Drawing
 from dcgan_lib.models import Discriminator, Generator, layer_table
 
-INK, ORANGE, BLUE = "#22252a", "#c4570e", "#1f6aa5"
+INK = "#22252a"
 WIDTH, BOX, HEIGHT = 380, 178, 44  # of the drawing, and of the box of a layer
 TIMES = " &#215; "
 LEFT, RIGHT, TOP = 4, 198, 30  # of the two columns, and under their titles

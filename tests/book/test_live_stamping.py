@@ -31,7 +31,8 @@ def open_figure(chromium, tmp_path):
 
     def open_page(figure, **window):
         file = tmp_path / "figure.html"
-        file.write_text(f"<!doctype html><meta charset='utf-8'><body>{figure._repr_html_()}")
+        head = "<meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
+        file.write_text(f"<!doctype html>{head}<body>{figure._repr_html_()}")
         contexts.append(chromium.new_context(**window))
         page = contexts[-1].new_page()
         page.troubles = []

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn.functional import conv_transpose2d
 
+from dcgan_lib.figures.colours import PAPER
 from dcgan_lib.figures.live import Live
 
 KERNELS, STRIDES, PADDINGS = (2, 6), (1, 3), (0, 2)  # least and largest on the sliders
@@ -89,8 +90,6 @@ def stamping(kernel: int = 4, stride: int = 2, padding: int = 0, caption: str = 
 
 def overlap_picture(pairs: list[tuple[int, int]], size: int = SIZE) -> Figure:
     """The counts of several (kernel, stride) side by side, the number on every pixel."""
-    from dcgan_lib.figures import PAPER
-
     figure, axes = plt.subplots(
         1,
         len(pairs),
@@ -100,7 +99,7 @@ def overlap_picture(pairs: list[tuple[int, int]], size: int = SIZE) -> Figure:
         squeeze=False,
     )
     for axis, (kernel, stride) in zip(axes[0], pairs):
-        counts = overlap_counts(kernel, stride, size=size)
+        counts = overlap_counts(kernel, stride, size=size).numpy()
         axis.imshow(counts, cmap="Oranges", vmin=0, vmax=1.5 * int(counts.max()))
         for row, line in enumerate(counts.tolist()):
             for column, count in enumerate(line):
