@@ -113,16 +113,16 @@ def test_curves_are_drawn_at_any_length():
 
 
 def test_smoothing_keeps_a_constant_and_a_mean():
-    np.testing.assert_allclose(figures._smooth(np.full(20, 3.0), 5), 3)
-    assert figures._smooth(np.arange(21.0), 5)[10] == pytest.approx(10)
+    np.testing.assert_allclose(figures.smooth(np.full(20, 3.0), 5), 3)
+    assert figures.smooth(np.arange(21.0), 5)[10] == pytest.approx(10)
 
 
 def test_grid_puts_every_image_in_its_place(make_images):
     images = make_images(10, channels=3).images
-    canvas = figures._tile(images, 4)
+    canvas = figures.tile(images, 4)
     assert canvas.shape == (3 * 34 - 2, 4 * 34 - 2, 3)
     np.testing.assert_array_equal(canvas[34:66, 68:100], images[6].permute(1, 2, 0).numpy())
-    np.testing.assert_array_equal(figures._tile(to_float(images), 4), canvas)
+    np.testing.assert_array_equal(figures.tile(to_float(images), 4), canvas)
 
 
 def test_pictures_can_be_saved(make_images, tmp_path):

@@ -6,21 +6,8 @@ page and on a dark one. Each function returns a figure or a table; as the last l
 cell it is shown.
 """
 
-import re
-from collections.abc import Sequence
-from html import escape
-
-import matplotlib.pyplot as plt
-import numpy as np
-import torch
-from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
-from torch import Tensor
-
-from dcgan_lib.data.pixels import to_uint8
 from dcgan_lib.figures.apart import best_discriminator as best_discriminator
 from dcgan_lib.figures.apart import gaussians_apart as gaussians_apart
-from dcgan_lib.figures.coins import coins as coins
 from dcgan_lib.figures.colours import DISCRIMINATOR as DISCRIMINATOR
 from dcgan_lib.figures.colours import FADED as FADED
 from dcgan_lib.figures.colours import GENERATOR as GENERATOR
@@ -29,297 +16,34 @@ from dcgan_lib.figures.colours import STYLE as STYLE
 from dcgan_lib.figures.drawings import Drawing as Drawing
 from dcgan_lib.figures.drawings import drawing as drawing
 from dcgan_lib.figures.epochs import epoch_player as epoch_player
+from dcgan_lib.figures.hinge import margin as margin
 from dcgan_lib.figures.latents import latent_explorer as latent_explorer
 from dcgan_lib.figures.latents import latent_map as latent_map
 from dcgan_lib.figures.live import Live as Live
 from dcgan_lib.figures.live import quiz as quiz
 from dcgan_lib.figures.live import sprite as sprite
 from dcgan_lib.figures.maps import map_explorer as map_explorer
-from dcgan_lib.figures.margin import margin as margin
 from dcgan_lib.figures.networks import network_drawing as network_drawing
 from dcgan_lib.figures.pivoting import pivot as pivot
 from dcgan_lib.figures.pixels import pixel_reader as pixel_reader
+from dcgan_lib.figures.plots import confusion_picture as confusion_picture
+from dcgan_lib.figures.plots import feature_map_picture as feature_map_picture
+from dcgan_lib.figures.plots import image_row as image_row
+from dcgan_lib.figures.plots import loss_curves as loss_curves
+from dcgan_lib.figures.plots import probability_curves as probability_curves
+from dcgan_lib.figures.plots import sample_grid as sample_grid
+from dcgan_lib.figures.plots import smooth as smooth
+from dcgan_lib.figures.plots import tile as tile
+from dcgan_lib.figures.sign_test import coins as coins
 from dcgan_lib.figures.stamps import even_kernel as even_kernel
 from dcgan_lib.figures.stamps import overlap_counts as overlap_counts
 from dcgan_lib.figures.stamps import overlap_picture as overlap_picture
 from dcgan_lib.figures.stamps import stamping as stamping
+from dcgan_lib.figures.tables import Table as Table
+from dcgan_lib.figures.tables import architecture_table as architecture_table
+from dcgan_lib.figures.tables import results_table as results_table
+from dcgan_lib.figures.tables import table as table
 from dcgan_lib.figures.toy_game import live_toy_game as live_toy_game
 from dcgan_lib.figures.toy_game import toy_path as toy_path
-from dcgan_lib.models import Discriminator, Generator, layer_table
 
-PICTURE = {"frame_on": False, "xticks": [], "yticks": []}  # axes that show pixels and nothing else
-
-
-def _subplots(*args, **kwargs):
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(*args, layout="constrained", **kwargs)
-    plt.close(figure)  # so that the notebook shows the returned figure once, not twice
-    return figure, axes
-
-
-def _pixels(images):
-    """uint8 (N, H, W, C) from images (N, C, H, W), either uint8 or float in [-1, 1]."""
-    images = torch.as_tensor(images)
-    images = images if images.dtype == torch.uint8 else to_uint8(images)
-    return images.permute(0, 2, 3, 1).numpy()
-
-
-def _tile(images, columns):
-    """One picture with the images in rows, 2 pixels of paper between them."""
-    pixels = _pixels(images)
-    count, height, width, _ = pixels.shape
-    rows = -(-count // columns)
-    canvas = np.empty((rows * columns, height + 2, width + 2, 3), np.uint8)
-    canvas[:] = [int(PAPER[i : i + 2], 16) for i in (1, 3, 5)]
-    canvas[:count, :height, :width] = pixels
-    canvas = canvas.reshape(rows, columns, height + 2, width + 2, 3).swapaxes(1, 2)
-    return canvas.reshape(rows * (height + 2), columns * (width + 2), 3)[:-2, :-2]
-
-
-def sample_grid(*groups: Tensor, titles: Sequence[str] = (), columns: int = 8) -> Figure:
-    """Images in a grid; several groups stand side by side, each under its title.
-
-    Parameters
-    ----------
-    *groups : Tensor of shape (N, C, H, W)
-        uint8, or float in [-1, 1].
-    titles : sequence of str
-    columns : int
-        Images in a row of a group.
-    """
-    tiles = [_tile(images, min(columns, len(images))) for images in groups]
-    widths = [tile.shape[1] for tile in tiles]
-    height = 6.2 * max(tile.shape[0] for tile in tiles) / sum(widths)
-    figure, axes = _subplots(
-        1,
-        len(tiles),
-        figsize=(6.4, height + (0.4 if titles else 0.1)),
-        squeeze=False,
-        width_ratios=widths,
-        subplot_kw=PICTURE,
-    )
-    for axis, tile in zip(axes[0], tiles):
-        axis.imshow(tile)
-    for axis, title in zip(axes[0], titles):
-        axis.set_title(title, fontsize=12)
-    return figure
-
-
-def image_row(images: Tensor, titles: Sequence[str], columns: int = 5) -> Figure:
-    """Single images, each under its own title."""
-    rows = -(-len(images) // columns)
-    size = 6.4, 1.65 * rows * 5 / columns
-    figure, axes = _subplots(rows, columns, figsize=size, squeeze=False, subplot_kw=PICTURE)
-    for axis, pixels, title in zip(axes.flat, _pixels(images), titles):
-        axis.imshow(pixels.squeeze(), cmap="gray", vmin=0, vmax=255)
-        axis.set_title(title, fontsize=10)
-    return figure
-
-
-def _smooth(values, window):
-    """Mean over `window` steps around each step, and over fewer at both ends."""
-    sums = np.convolve(values, np.ones(window), "same")
-    return sums / np.convolve(np.ones(len(values)), np.ones(window), "same")
-
-
-def _curves(history, lines, ylabel):
-    figure, axis = _subplots(figsize=(6.4, 3.4))
-    steps = np.arange(1, len(history["epoch"]) + 1)
-    window = min(len(steps), max(1, len(steps) // 50))
-    for name, label, colour, dashes in lines:
-        axis.plot(steps, history[name], color=colour, alpha=0.22, linewidth=0.8)
-        axis.plot(
-            steps, _smooth(history[name], window), color=colour, linestyle=dashes, label=label
-        )
-    axis.set(xlabel=f"step (bold: mean over {window})", ylabel=ylabel, xlim=(1, max(2, len(steps))))
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, 1.22), ncols=len(lines), frameon=False)
-    return figure, axis
-
-
-def loss_curves(history: dict) -> Figure:
-    """Loss of both networks at every step, and smoothed (gomez, Figure 5; singh, Figure 2)."""
-    lines = [
-        ("loss_d", "discriminator", DISCRIMINATOR, "-"),
-        ("loss_g", "generator", GENERATOR, "-"),
-    ]
-    figure, axis = _curves(history, lines, "loss")
-    axis.set_ylim(bottom=0)
-    return figure
-
-
-def probability_curves(history: dict) -> Figure:
-    """Mean answers of D: on real images, and on generated ones before and after its update."""
-    lines = [
-        ("d_real", "D(x)", DISCRIMINATOR, "-"),
-        ("d_fake_before", "D(G(z)) before", GENERATOR, "-"),
-        ("d_fake_after", "after", FADED, "--"),
-    ]
-    figure, axis = _curves(history, lines, "probability of being real")
-    axis.axhline(0.5, color="#444444", linewidth=0.8)
-    axis.set_ylim(0, 1)
-    return figure
-
-
-def feature_map_picture(image: Tensor, maps: Sequence[Tensor], count: int = 8) -> Figure:
-    """One image, and the first `count` maps of each block, one row a block.
-
-    Parameters
-    ----------
-    image : Tensor of shape (C, H, W)
-    maps : list of Tensor of shape (maps, height, width)
-        From `dcgan_lib.features.extraction.block_maps`, for this image. Each map is scaled to its
-        own range.
-    """
-    widths = [1, 0.2, *[1] * count]  # the image, a gap, the maps
-    figure, axes = _subplots(
-        len(maps),
-        count + 2,
-        figsize=(6.4, 0.95 * len(maps)),
-        squeeze=False,
-        width_ratios=widths,
-        subplot_kw=PICTURE,
-    )
-    axes[0, 0].imshow(_pixels(image[None])[0].squeeze(), cmap="gray", vmin=0, vmax=255)
-    for number, (row, block) in enumerate(zip(axes, maps), 1):
-        for axis, one in zip(row[2:], block):
-            axis.imshow(one.detach().numpy(), cmap="viridis")
-        row[2].set_title(
-            " ", fontsize=9
-        )  # keeps the height of the words, which are wider than one map
-        words = f"block {number}: {len(block)} maps of {block.shape[1]}x{block.shape[2]}"
-        row[2].annotate(words, (0, 1.08), xycoords="axes fraction", fontsize=9).set_in_layout(False)
-    return figure
-
-
-def confusion_picture(confusion: ArrayLike, classes: Sequence[str]) -> Figure:
-    """Which class is taken for which: a row, which adds up to one, for each true class.
-
-    Parameters
-    ----------
-    confusion : counts of shape (classes, classes)
-        As `classification_table` gives it.
-    classes : sequence of str
-        Their names, shown with the shares of 3% and more where there are at most 20.
-    """
-    counts = np.asarray(confusion, float)
-    shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
-    figure, axis = _subplots(figsize=(5.4, 5.2))
-    axis.grid(False)  # its lines would cut the fields
-    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    if len(classes) <= 20:
-        axis.set_xticks(range(len(classes)), classes, rotation=45, ha="right", fontsize=11)
-        axis.set_yticks(range(len(classes)), classes, fontsize=11)
-        for true, answer in np.argwhere(shares >= 0.03):
-            words, light = f"{100 * shares[true, answer]:.0f}", shares[true, answer] > 0.5
-            colour = "white" if light else "#22252a"
-            axis.text(answer, true, words, ha="center", va="center", fontsize=11, color=colour)
-    axis.set(xlabel="answer (numbers: % of the true class)", ylabel="true class")
-    return figure
-
-
-NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?( ± [\d.,]+)?\s?%?|-|not run|")
-
-
-class Table:
-    """Rows of text under a header: HTML in a notebook and in the book, plain text elsewhere.
-
-    The numbers of a column that holds nothing else stand on the right.
-    """
-
-    def __init__(self, header, rows, caption=""):
-        self.header, self.caption = [str(cell) for cell in header], caption
-        self.rows = [[str(cell) for cell in row] for row in rows]
-
-    def _repr_html_(self):
-        columns = zip(*self.rows)
-        numbers = [all(NUMBER.fullmatch(cell) for cell in column) for column in columns]
-        kinds = [' class="number"' if number else "" for number in numbers]
-
-        def line(cells, tag):
-            pairs = zip(cells, kinds)
-            return f"<tr>{''.join(f'<{tag}{kind}>{escape(c)}</{tag}>' for c, kind in pairs)}</tr>"
-
-        caption = f"<caption>{escape(self.caption)}</caption>" if self.caption else ""
-        body = "".join(line(row, "td") for row in self.rows)
-        return (
-            f'<table class="table">{caption}<thead>{line(self.header, "th")}</thead>'
-            f"<tbody>{body}</tbody></table>"
-        )
-
-    def __repr__(self):
-        columns = list(zip(self.header, *self.rows))
-        widths = [max(map(len, column)) for column in columns]
-        lines = [
-            "  ".join(map(str.ljust, row, widths)).rstrip() for row in [self.header, *self.rows]
-        ]
-        return "\n".join([self.caption, *lines] if self.caption else lines)
-
-
-def table(rows: list[dict], caption: str = "") -> Table:
-    """A table from a list of dicts with the same keys; the keys are the header."""
-    if not rows:
-        raise ValueError("there are no rows to make a table of")
-    return Table(rows[0], [row.values() for row in rows], caption)
-
-
-def architecture_table(network: Generator | Discriminator) -> Table:
-    """Layers, output shape and parameters of each block (Table 1 of gomez)."""
-    rows = [
-        {**row, "output": "x".join(map(str, row["output"])), "parameters": f"{row['parameters']:,}"}
-        for row in layer_table(network)
-    ]
-    return table(rows)
-
-
-def results_table(rows: list[dict], caption: str = "") -> Table:
-    """The rows of `classification_table` as a reader wants them.
-
-    Accuracies are in percent. The columns C and warnings are left out where no row has any.
-
-    Parameters
-    ----------
-    rows : list of dict
-        From `classification_table`, or from a record of it.
-    caption : str, default ""
-
-    Examples
-    --------
-    >>> from dcgan_lib import classification_table, load_images
-    >>> train, test = (load_images("digits", split=split) for split in ("train", "test"))
-    >>> rows = classification_table(train, test, methods=["majority class"], progress=False)
-    >>> results_table(rows).header[:4]
-    ['method', 'input', 'labels', 'error %']
-    """
-
-    def cells(row):
-        size, chosen = row["per_class"], sorted(row.get("C") or ())
-        line = {
-            "method": row["method"],
-            "input": row["input"],
-            "labels": f"all {row['train_images']:,}" if size == "all" else f"{size} a class",
-            "error %": "not run",
-            "accuracy %": "",
-            "classes predicted": row.get("note"),
-            "seconds": "",
-            "peak GB": "",
-            "C": " to ".join(f"{C:g}" for C in sorted({*chosen[:1], *chosen[-1:]})),
-            "warnings": "; ".join(row.get("warnings", ())),
-        }
-        if row["accuracy"] is not None:
-            spread = f" ± {100 * row['spread']:.1f}" if row["spread"] is not None else ""
-            memory = row.get("peak_memory_mb")
-            line |= {
-                "error %": f"{100 * row['error']:.2f}",
-                "accuracy %": f"{100 * row['accuracy']:.2f}{spread}",
-                "classes predicted": f"{row['classes_predicted']} of {row['classes']}",
-                "seconds": f"{row['seconds']:.1f}",
-                "peak GB": f"{memory / 1000:.1f}" if memory else "",
-            }
-        return line
-
-    lines = [cells(row) for row in rows]
-    unused = {name for name in ("C", "warnings") if not any(line[name] for line in lines)}
-    return table(
-        [{name: cell for name, cell in line.items() if name not in unused} for line in lines],
-        caption,
-    )
+_tile, _smooth = tile, smooth  # TEMPORARY

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from dcgan_lib.data.pixels import to_uint8
 from dcgan_lib.figures.live import Live, sprite
+from dcgan_lib.figures.plots import sample_grid
 from dcgan_lib.models import Generator
 from dcgan_lib.sampling import generate, slerp
 
@@ -79,6 +80,5 @@ def latent_explorer(
 
 def _still(generator, corners):
     """What paper shows: five places of each row and column."""
-    from dcgan_lib.figures import sample_grid
 
     return sample_grid(generate(generator, latent_map(corners, 5)), columns=5)

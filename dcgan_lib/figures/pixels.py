@@ -9,6 +9,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from dcgan_lib.data.pixels import to_float
+from dcgan_lib.figures.colours import GENERATOR, PAPER
 from dcgan_lib.figures.live import Live
 
 ROOM = 300_000  # bytes of pixels in a page, a third less than the letters that they take there
@@ -55,8 +56,6 @@ def pixel_reader(
 
 def _still(image: Tensor, place: tuple[int, int]) -> Figure:
     """The image with a frame around the place, and the numbers within the frame."""
-    from dcgan_lib.figures import GENERATOR, PAPER
-
     size, side = image.shape[1], 2 * AROUND + 1
     top, left = (min(max(0, x - AROUND), size - side) for x in place)
     picture, seen = image.permute(1, 2, 0).numpy(), to_float(image[0])
