@@ -5,6 +5,7 @@ from functools import partial
 import accuracy
 import classification_size
 import image_loading
+import neighbours
 import numpy as np
 import precision
 import pytest
@@ -213,3 +214,26 @@ def test_a_finished_run_becomes_a_record_with_pictures(tmp_path, monkeypatch, ma
         pixels = torch.from_numpy(np.array(picture))
     cells = pixels.reshape(3, 32, 16, 32).transpose(1, 2)
     assert torch.equal(cells, samples[:, :16, 0])
+
+
+def test_neighbours_become_a_record(tmp_path, monkeypatch):
+    monkeypatch.setattr(neighbours, "RESULTS", tmp_path)
+    pictures = np.random.default_rng(0).integers(0, 256, (64, 32, 32), np.uint8)
+    for split in ("train", "test"):
+        for k, pixels in enumerate(pictures):
+            path = tmp_path / "pictures" / split / "ab"[k % 2] / f"{k}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path)
+    training = load_images("folder", root=tmp_path / "pictures")
+    config = TrainConfig(
+        image_size=32, channels=training.channels, width=2, epochs=1, batch_size=32
+    )
+    train(training, config, tmp_path / "run", progress=False)
+    neighbours.main([str(tmp_path / "run"), str(tmp_path / "pictures"), "small"])
+    record = read_record(tmp_path / "neighbours-small.json")
+    for found in record["sheet"]["inputs"].values():
+        assert np.shape(found["positions"]) == np.shape(found["distances"]) == (64, 3)
+        assert all(k not in row for k, row in enumerate(found["positions"])), "never itself"
+    for row in record["counts"]["rows"]:
+        assert row["right"] == 64, "each test picture is a training picture too"
+        assert row.get("won", 0) == row.get("lost", 0) == 0
