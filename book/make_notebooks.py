@@ -6,7 +6,9 @@ python book/make_notebooks.py --check   # executes nothing: are the pairs in ste
 """
 
 import argparse
+import base64
 import hashlib
+import io
 import shutil
 import sys
 from pathlib import Path
@@ -17,11 +19,13 @@ import yaml
 from jupytext.cli import jupytext as jupytext_program
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
+from PIL import Image
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 WIDGET = "application/vnd.jupyter.widget-view+json"
+PNG, FEW_COLOURS = "image/png", 4096
 
 SETUP = """\
 import sys
@@ -77,10 +81,24 @@ def renew_setup(md):
         md.write_text(md.read_text().replace(found[0], setup_source(), 1))
 
 
+def smaller(png):
+    """The same picture, as base64, with a palette where that cannot be seen.
+
+    Plots and grey images have few colours; a coloured image would show steps.
+    """
+    with Image.open(io.BytesIO(base64.b64decode(png))) as picture:
+        picture = picture.convert("RGB")
+    if picture.getcolors(FEW_COLOURS):
+        picture = picture.quantize(256, dither=Image.Dither.NONE)
+    file = io.BytesIO()
+    picture.save(file, "PNG", optimize=True)
+    return min(png, base64.b64encode(file.getvalue()).decode(), key=len)
+
+
 def clean_outputs(notebook):
     """Keep what a static page can show, and each stretch of printed lines in one piece.
 
-    Live widgets go, and so do progress bars and warnings on stderr.
+    Live widgets go, and so do progress bars and warnings on stderr. Pictures are made small.
     """
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
@@ -89,6 +107,8 @@ def clean_outputs(notebook):
             for out in cell.outputs:
                 if out.get("name") == "stderr" or WIDGET in out.get("data", {}):
                     continue
+                if PNG in out.get("data", {}):
+                    out.data[PNG] = smaller(out.data[PNG])
                 if kept and out.output_type == kept[-1].output_type == "stream":
                     kept[-1].text += out.text
                 else:
