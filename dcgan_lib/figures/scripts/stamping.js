@@ -1,9 +1,9 @@
 // A transposed convolution, one stamp at a time: input above, output below, overlaps add.
 function stamping(root, data) {
-  const CELL = 21, MOST = (data.size - 1) * data.strides[1] + data.kernels[1];
+  const CELL = 24, MOST = (data.size - 1) * data.strides[1] + data.kernels[1];
   const WIDTH = MOST * CELL + 2, TOP = data.size * CELL + 26, SIDE = data.size;
   const NUMBERS = [2, 1, 3, 1, 1, 3, 2, 1, 3, 2, 1, 2, 1, 1, 2, 3];
-  let { kernel, stride, padding } = data, done = 0, input = "ones", weights = "ones";
+  let { kernel, stride, padding } = data, done = 1, input = "ones", weights = "ones";
 
   const body = root.querySelector(".live-body");
   const sliders = make("div", { className: "live-row" }, body);
@@ -91,7 +91,7 @@ function stamping(root, data) {
     const output = stamped(), full = output.length, cut = full - 2 * padding;
     const left = Math.floor((WIDTH - full * CELL) / 2), from = Math.floor((WIDTH - SIDE * CELL) / 2);
     pen.clearRect(0, 0, WIDTH, TOP + MOST * CELL + 2);
-    Object.assign(pen, { font: "12px system-ui, sans-serif", textAlign: "center", textBaseline: "middle" });
+    Object.assign(pen, { font: "13px system-ui, sans-serif", textAlign: "center", textBaseline: "middle" });
     const last = done - 1, peak = Math.max(...output.flat(), 1e-9);
     for (let i = 0; i < SIDE * SIDE; i++) {
       cell(from + (i % SIDE) * CELL, Math.floor(i / SIDE) * CELL, value(i), i < done ? 0.35 : 0.05);
