@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from dcgan_lib.figures.colours import DISCRIMINATOR, FADED, GENERATOR, STYLE
 from dcgan_lib.figures.live import Live
 
 
@@ -96,8 +97,6 @@ def toy_picture(rounds: tuple[int, ...] = (0, 60, 3000), **settings: float) -> F
     >>> len(toy_picture((0, 10)).axes)
     2
     """
-    from dcgan_lib.figures import DISCRIMINATOR, FADED, GENERATOR, STYLE
-
     mean, deviation = settings.get("mean", 2.0), settings.get("deviation", 0.5)
     path, x = toy_path(max(rounds), **settings), np.linspace(-4, 8, 400)
     with plt.rc_context(STYLE):

@@ -88,20 +88,26 @@ def test_play_and_pause(open_game):
 
 
 @pytest.mark.parametrize(
-    ("game", "settings"),
+    ("game", "hundreds", "settings", "stuck"),
     [
-        ("collapse", dict(mean=3.0)),
-        ("stall", dict(mean=4.0)),
-        ("chase", dict(decay=0.0)),
+        ("collapse", 1, dict(mean=3.0), lambda shift, scale: abs(scale) < 0.01),
+        ("stall", 1, dict(mean=4.0), lambda shift, scale: shift < 3.9 and scale > 0.6),
+        ("chase", 5, dict(decay=0.0), lambda shift, scale: abs(scale) < 0.05),
     ],
 )
-def test_each_game_of_the_menu_is_python_s(open_game, game, settings):
+def test_each_game_of_the_menu_is_python_s(open_game, game, hundreds, settings, stuck):
+    """To the digit at first; a discriminator that jumps to and fro lets rounding errors grow."""
     page = open_game(viewport={"width": 1280, "height": 900})
     page.get_by_role("combobox", name="game").select_option(game)
     assert state(page)["round"] == 0
-    for _ in range(5):
+    for _ in range(hundreds):
         page.get_by_role("button", name="100 rounds").click()
-    assert assert_plays_like_python(page, **settings)["round"] == 500
+    assert assert_plays_like_python(page, **settings)["round"] == 100 * hundreds
+    for _ in range(20 - hundreds):
+        page.get_by_role("button", name="100 rounds").click()
+    now, theirs = state(page), figures.toy_path(2000, **settings)[-1]
+    assert now["round"] == 2000
+    assert stuck(now["shift"], now["scale"]) and stuck(*theirs[3:])
     assert page.troubles == []
 
 

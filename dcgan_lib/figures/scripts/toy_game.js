@@ -61,7 +61,7 @@ function toy_game(root, data) {
   });
 
   const wide = Math.max(280, Math.min(600, body.clientWidth || 600));
-  const top = canvas(body, wide, 250, "The two densities and D(x) along the line");
+  const top = canvas(body, wide, 254, "The two densities and D(x) along the line");
   const bottom = canvas(body, wide, 140, "Shift and scale over the rounds");
   const note = make("p", { className: "live-note" }, body);
   const rows = make("div", { className: "live-row" }, body);
@@ -75,6 +75,7 @@ function toy_game(root, data) {
   ]) {
     const show = (x) => x.toFixed(step < 0.01 ? 3 : step < 0.1 ? 2 : 1);
     sliders[key] = slider(rows, label, { min, max, step, value: set[key], show }, (x) => { set[key] = x; draw(); });
+    sliders[key].parentElement.firstChild.style.minWidth = "8.2em";
   }
 
   function advance(rounds, live) {
@@ -85,15 +86,15 @@ function toy_game(root, data) {
   }
 
   // The line from -4 to 8; densities on the left axis, D(x) on the right one.
-  const low = -4, high = 8, floor = 205, ceiling = 26, tallest = 1;
+  const low = -4, high = 8, floor = 205, ceiling = 26, tallest = 1.5;
   const atX = (x) => 30 + ((x - low) / (high - low)) * (wide - 60);
   const atY = (share) => floor - Math.max(0, Math.min(1, share)) * (floor - ceiling);
   const density = (x, m, s) => Math.exp(-0.5 * ((x - m) / s) ** 2) / (s * Math.sqrt(2 * Math.PI));
 
   function curve(context, f, colour, fill) {
     context.beginPath();
-    for (let i = 0; i <= 300; i++) {
-      const x = low + (i / 300) * (high - low);
+    for (let i = 0; i <= 600; i++) {
+      const x = low + (i / 600) * (high - low);
       context.lineTo(atX(x), atY(f(x)));
     }
     context.strokeStyle = colour;
@@ -115,7 +116,7 @@ function toy_game(root, data) {
 
   function drawLine() {
     const { context } = top;
-    context.clearRect(0, 0, wide, 250);
+    context.clearRect(0, 0, wide, 254);
     context.font = "13px system-ui, sans-serif";
     context.lineWidth = 1;
     context.strokeStyle = COLOURS.line;
@@ -131,7 +132,7 @@ function toy_game(root, data) {
     context.stroke();
     context.setLineDash([]);
     for (let x = low; x <= high; x += 2) words(context, String(x).replace("-", "−"), atX(x), 244, "#22252a");
-    const spread = Math.max(0.03, Math.abs(scale));
+    const spread = Math.max(0.05, Math.abs(scale));
     context.lineWidth = 2;
     curve(context, (x) => density(x, set.mean, set.deviation) / tallest, COLOURS.real, true);
     curve(context, (x) => density(x, shift, spread) / tallest, COLOURS.g, true);
