@@ -23,7 +23,9 @@ class Drawing:
         self.svg, self.about, self.caption = svg, about, caption
 
     def _repr_html_(self):
-        caption = f"<figcaption>{escape(self.caption)}</figcaption>" if self.caption else ""
+        # The page's own colour of captions, light in dark mode, would not show on this background.
+        caption = f'<figcaption style="color:#22252a">{escape(self.caption)}</figcaption>'
+        caption = caption if self.caption else ""
         box = "background:#fafaf7;color:#22252a;border:1px solid #dcdcd6;border-radius:8px"
         style = f"{box};padding:12px;margin:1em 0;max-width:720px"
         about = escape(self.about, quote=True)
