@@ -47,12 +47,12 @@ function maps(root, data) {
     const [count, side] = data.blocks[block];
     return (bytes[starts[network][block] + ((image * count + k) * side + i) * side + j] - 127) / 127;
   };
-  // White at 0; blue where the map answers, brown below 0.
+  // White at 0; blue where the map answers, brown below 0. The power makes weak answers visible.
   const colour = (x) => {
-    const [r, g, b] = x < 0 ? [138, 90, 43] : [31, 106, 165], t = Math.abs(x);
+    const [r, g, b] = x < 0 ? [138, 90, 43] : [31, 106, 165], t = Math.abs(x) ** 0.6;
     return `rgb(${[r, g, b].map((c) => Math.round(255 + (c - 255) * t)).join(", ")})`;
   };
-  const show = (x) => x.toFixed(x <= -10 || x >= 10 ? 0 : 1).replace("-", "−");
+  const show = (x) => x.toFixed(Math.abs(x) < 9.95 ? (Math.abs(x) < 0.995 ? 2 : 1) : 0).replace("-", "−");
 
   function paint(pen, k, x, y, width) {
     const side = data.blocks[block][1], step = width / side;
@@ -93,7 +93,7 @@ function maps(root, data) {
       pooled.context.fillStyle = colour(x);
       pooled.context.fillRect(left, top, cell, cell);
       pooled.context.strokeRect(left, top, cell, cell);
-      pooled.context.fillStyle = Math.abs(x) > 0.6 ? "#fff" : "#000";
+      pooled.context.fillStyle = Math.abs(x) > 0.5 ? "#fff" : "#000";
       pooled.context.fillText(show(values[i]), left + cell / 2, top + cell / 2);
     });
     sheet.context.clearRect(0, 0, columns * tile, rows * tile);
