@@ -33,7 +33,7 @@ function gaussians_apart(root, data) {
 
   const reach = data.farthest / 2 + 3.2, left = 34, right = wide - 34;
   const curve = [];
-  for (let i = 0; i <= 120; i++) curve.push(best((i / 120) * data.farthest).loss);
+  for (let i = 0; i <= 300; i++) curve.push(best((i / 300) * data.farthest).loss);
 
   function words(context, text, x, y, colour, align) {
     context.fillStyle = colour;
@@ -91,7 +91,7 @@ function gaussians_apart(root, data) {
     const ofLoss = (loss) => floor - (loss / most) * (floor - ceiling);
     const ofWay = (way) => floor - (way / data.farthest) * (floor - ceiling);
     path(context, (x) => ofWay(x), 0, data.farthest, atX, COLOURS.real, 1.8, [6, 4]);
-    path(context, (x) => ofLoss(curve[Math.round((x / data.farthest) * 120)]), 0, data.farthest, atX, COLOURS.d, 2.5);
+    path(context, (x) => ofLoss(curve[Math.round((x / data.farthest) * 300)]), 0, data.farthest, atX, COLOURS.d, 2.5);
     for (const [y, colour] of [[ofWay(now.wasserstein), COLOURS.real], [ofLoss(now.loss), COLOURS.d]]) {
       context.beginPath();
       context.arc(atX(d), y, 5, 0, 7);
