@@ -65,6 +65,8 @@ function toy_game(root, data) {
   const bottom = canvas(body, wide, 140, "Shift and scale over the rounds");
   const note = make("p", { className: "live-note" }, body);
   const rows = make("div", { className: "live-row" }, body);
+  rows.style.display = "grid";
+  rows.style.gridTemplateColumns = "repeat(auto-fit, minmax(min(100%, 300px), 1fr))";
   const sliders = {};
   for (const [key, label, min, max, step] of [
     ["mean", "real mean", -2, 6, 0.5],
