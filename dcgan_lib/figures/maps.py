@@ -57,7 +57,7 @@ def map_explorer(
     packed, scales = [], {}
     for name, blocks in maps.items():
         tops = [block[:shown].abs().amax((0, 2, 3)).clamp(min=1e-6) for block in blocks]
-        scales[name] = [[round(x, 4) for x in top.tolist()] for top in tops]
+        scales[name] = [[float(f"{x:.5g}") for x in top.tolist()] for top in tops]
         for block, top in zip(blocks, tops):
             levels = block[:shown] / top[:, None, None] * 127
             packed.append((levels.round().clamp(-127, 127) + 127).byte().flatten())
@@ -68,6 +68,7 @@ def map_explorer(
         "size": images.shape[-1],
         "networks": list(maps),
         "blocks": [[block.shape[1], block.shape[-1]] for block in first],
+        "start": int(first[0][0].amax((1, 2)).argmax()),  # the map that answers most
         "scales": scales,
         "maps": base64.b64encode(torch.cat(packed).numpy().tobytes()).decode(),
     }

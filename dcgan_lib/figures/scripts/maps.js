@@ -2,7 +2,7 @@
 function maps(root, data) {
   const PART = 150, narrow = root.clientWidth < 520;
   const bytes = Uint8Array.from(atob(data.maps), (letter) => letter.charCodeAt(0));
-  let image = 0, block = 0, network = data.networks[0], map = 0;
+  let image = 0, block = 0, network = data.networks[0], map = data.start;
 
   // Where the bytes of a block begin: networks one after the other, in each its blocks.
   const starts = {};
@@ -38,7 +38,7 @@ function maps(root, data) {
   sheet.canvas.style.cursor = "pointer";
   const row = make("div", { className: "live-row" }, body);
   const which = slider(row, "map", {
-    min: 1, max: most, step: 1, value: 1, show: (i) => `${i} of ${most}`,
+    min: 1, max: most, step: 1, value: map + 1, show: (i) => `${i} of ${most}`,
   }, (i) => { map = i - 1; draw(); });
   const note = make("p", { className: "live-note", role: "status" }, body);
   note.style.minHeight = "3em";
@@ -52,7 +52,10 @@ function maps(root, data) {
     const [r, g, b] = x < 0 ? [138, 90, 43] : [31, 106, 165], t = Math.abs(x) ** 0.6;
     return `rgb(${[r, g, b].map((c) => Math.round(255 + (c - 255) * t)).join(", ")})`;
   };
-  const show = (x) => x.toFixed(Math.abs(x) < 9.95 ? (Math.abs(x) < 0.995 ? 2 : 1) : 0).replace("-", "−");
+  const show = (x) => {
+    const text = x.toFixed(Math.abs(x) < 0.995 ? 2 : Math.abs(x) < 9.95 ? 1 : 0);
+    return +text === 0 ? "0" : text.replace("-", "−");
+  };
 
   function paint(pen, k, x, y, width) {
     const side = data.blocks[block][1], step = width / side;
@@ -87,7 +90,7 @@ function maps(root, data) {
     large.context.strokeStyle = pooled.context.strokeStyle = COLOURS.real;
     for (let i = 0; i < 16; i++) large.context.strokeRect((i % 4) * cell, Math.floor(i / 4) * cell, cell, cell);
     const found = maxima(), values = found.map((x) => x * scale);
-    Object.assign(pooled.context, { font: "13px system-ui, sans-serif", textAlign: "center", textBaseline: "middle" });
+    Object.assign(pooled.context, { font: "12px system-ui, sans-serif", textAlign: "center", textBaseline: "middle" });
     found.forEach((x, i) => {
       const left = (i % 4) * cell, top = Math.floor(i / 4) * cell;
       pooled.context.fillStyle = colour(x);
