@@ -78,6 +78,7 @@ function toy_game(root, data) {
     const show = (x) => x.toFixed(step < 0.01 ? 3 : step < 0.1 ? 2 : 1);
     sliders[key] = slider(rows, label, { min, max, step, value: set[key], show }, (x) => { set[key] = x; draw(); });
     sliders[key].parentElement.firstChild.style.minWidth = "8.2em";
+    sliders[key].style.width = "110px";
   }
 
   function advance(rounds, live) {
