@@ -8,7 +8,7 @@ function epoch_player(root, data) {
   const row = make("div", { className: "live-row" }, body);
   const { context } = canvas(body, width, rows * tile + plot, root.getAttribute("aria-label"));
   const sheet = new Image();
-  let frame = 0;
+  let frame = last;  // the result first; Play begins at the beginning
 
   const play = player(row, () => {
     show(frame + 1);
@@ -17,7 +17,7 @@ function epoch_player(root, data) {
   // Pressed at the end, the button begins again; this comes before the player's own listener acts.
   play.addEventListener("click", () => { if (frame === last) show(0); }, true);
   const where = slider(row, "epoch", {
-    min: 0, max: last, step: 1, value: 0, show: (i) => `${data.epochs[i]} of ${end}`,
+    min: 0, max: last, step: 1, value: last, show: (i) => `${data.epochs[i]} of ${end}`,
   }, (i) => { play.stop(); show(i); });
 
   function show(i) {
@@ -68,6 +68,6 @@ function epoch_player(root, data) {
     }
   }
 
-  sheet.onload = () => show(0);
+  sheet.onload = () => show(frame);
   sheet.src = data.sheet;
 }
