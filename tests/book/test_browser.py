@@ -167,13 +167,37 @@ def test_the_switch_turns_the_page_dark_and_figures_keep_their_colours(visit):
     assert page.troubles == []
 
 
-def test_an_answer_opens_when_it_is_asked_for(visit):
+def test_a_solution_opens_when_it_is_asked_for(visit):
     page = visit(f"notebooks/{CHAPTERS[0]}")
-    answer = page.locator("details:has(> summary:text('Answer'))").first
-    words = answer.locator("p").first
-    assert not words.is_visible()
-    answer.locator("summary").click()
-    assert words.is_visible()
+    solution = page.locator("details:has(> summary:has-text('Show solution'))").first
+    code = solution.locator("pre").first
+    assert not code.is_visible()
+    solution.locator("summary").click()
+    assert code.is_visible()
+
+
+def test_a_question_marks_itself(visit):
+    page = visit(f"notebooks/{CHAPTERS[0]}")
+    question = page.locator("figure.live-quiz").first
+    for answer in question.locator("input").all():
+        answer.check()
+        verdict = question.get_attribute("data-verdict")
+        assert question.locator(f"strong.{verdict}").is_visible()
+        if verdict == "right":
+            return
+    raise AssertionError("no answer is right")
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_no_output_is_cut_on_a_telephone(visit, chapter):
+    page = visit(f"notebooks/{chapter}", viewport={"width": 390, "height": 844})
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll(
+            ".cell_output pre, .cell_output .text_html, figure.live, figure.drawing")]
+            .filter(it => !it.closest("details:not([open])") && it.scrollWidth > it.clientWidth + 1)
+            .map(it => `${it.scrollWidth} in ${it.clientWidth}: ${it.innerText.slice(0, 60)}`)"""
+    )
+    assert cut == []
 
 
 def test_the_search_finds_a_chapter(visit):
