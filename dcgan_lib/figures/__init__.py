@@ -6,6 +6,7 @@ page and on a dark one. Each function returns a figure or a table; as the last l
 cell it is shown.
 """
 
+from dcgan_lib.figures.answering import answer_rows as answer_rows
 from dcgan_lib.figures.apart import best_discriminator as best_discriminator
 from dcgan_lib.figures.apart import gaussians_apart as gaussians_apart
 from dcgan_lib.figures.colours import DISCRIMINATOR as DISCRIMINATOR
@@ -23,6 +24,8 @@ from dcgan_lib.figures.live import Live as Live
 from dcgan_lib.figures.live import quiz as quiz
 from dcgan_lib.figures.live import sprite as sprite
 from dcgan_lib.figures.maps import map_explorer as map_explorer
+from dcgan_lib.figures.moving import moved_logits as moved_logits
+from dcgan_lib.figures.moving import moving_logits as moving_logits
 from dcgan_lib.figures.networks import network_drawing as network_drawing
 from dcgan_lib.figures.pivoting import pivot as pivot
 from dcgan_lib.figures.pixels import pixel_reader as pixel_reader
