@@ -176,7 +176,7 @@ def test_pictures_keep_their_captions_and_descriptions(book, chapter):
         assert figure.find("figcaption").get_text(strip=True).startswith("Fig.")
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS)
+@pytest.mark.parametrize("chapter", [name for name in CHAPTERS if name[0].isdigit()])
 def test_solutions_and_answers_are_hidden_until_asked_for(book, chapter):
     page = page_of(book[1], chapter)
     solutions = page.find_all(class_="tag_solution")
