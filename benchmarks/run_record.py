@@ -2,9 +2,9 @@
 
     python benchmarks/run_record.py RUN NAME [--real ROOT]
 
-RUN is the folder of a finished run. Writes results/NAME-run.json (settings, data, versions, a thinned
-history), results/NAME-samples.png (the 64 fixed latents at the end) and
-results/NAME-epochs.png (16 of them after every epoch, a row an epoch, the untrained first). With a
+RUN is the folder of a finished run. Writes results/NAME-run.json (settings, data, versions, a
+thinned history), results/NAME-samples.png (the 64 fixed latents at the end) and
+results/NAME-epochs.png (16 of them after every epoch, a row per epoch, the untrained first). With a
 folder of pictures as ROOT, also results/NAME-real.png: 64 of its test pictures, chosen at random.
 """
 

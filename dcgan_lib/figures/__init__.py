@@ -48,5 +48,3 @@ from dcgan_lib.figures.tables import results_table as results_table
 from dcgan_lib.figures.tables import table as table
 from dcgan_lib.figures.toy_game import live_toy_game as live_toy_game
 from dcgan_lib.figures.toy_game import toy_path as toy_path
-
-_tile, _smooth = tile, smooth  # TEMPORARY
