@@ -37,10 +37,9 @@ def source(root, split, download) -> Source:
 
     def read():
         numbered = contents_of(listing, None, number_in, "not named by a number")
+        of_train = {path: int(PurePosixPath(path).stem) < TRAIN for path in numbered.pictures}
         paths = [
-            path
-            for path in numbered.pictures
-            if split == "all" or (number_in(path) < TRAIN) == (split == "train")
+            path for path in of_train if split == "all" or of_train[path] == (split == "train")
         ]
         return Contents(paths, None, numbered.skipped)
 
