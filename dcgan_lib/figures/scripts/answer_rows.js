@@ -1,8 +1,7 @@
 function answer_rows(root, data) {
-  const body = root.querySelector(".live-body"), width = 440, thumb = 24, step = 27, left = 112;
+  const body = root.querySelector(".live-body"), width = 440, thumb = 24, step = 27, left = 112, perLine = 12;
   const { truth, answers, prices, names } = data, sources = Object.keys(answers);
-  const ways = Object.keys(answers[sources[0]]), perLine = Math.floor((width - left) / step);
-  const lines = Math.min(3, Math.ceil(truth.length / perLine)), high = lines * step + 6;
+  const ways = Object.keys(answers[sources[0]]), high = 2 * step + 6;
   const state = { source: sources[0], way: ways[0], price: 0 };
   const { context } = canvas(body, width, high * names.length, "Test images, sorted by the class answered");
   const row = make("div", { className: "live-row" }, body);
@@ -28,8 +27,10 @@ function answer_rows(root, data) {
       context.fillText(name, 6, c * high + high / 2 + 5, left - 12);
     });
     given.forEach((c, i) => {
+      const inLine = Math.max(perLine, Math.ceil(given.filter((other) => other === c).length / 2));
+      const apart = Math.min(step, (width - left - thumb - 3) / (inLine - 1)); // a full row overlaps
       const place = filled[c]++, s = data.side, from = [(i % 10) * s, Math.floor(i / 10) * s];
-      const x = left + (place % perLine) * step, y = c * high + 4 + Math.floor(place / perLine) * step;
+      const x = left + (place % inLine) * apart, y = c * high + 4 + Math.floor(place / inLine) * step;
       if (sheet.complete) context.drawImage(sheet, ...from, s, s, x, y, thumb, thumb);
       const right = c === truth[i];
       context.lineWidth = right ? 3 : 2;
