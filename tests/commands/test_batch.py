@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import nbformat
@@ -17,7 +18,7 @@ from PIL import Image
 from dcgan_lib import TrainConfig, load_images, train
 from dcgan_lib.__main__ import main
 from dcgan_lib.commands.batch import defaults, find_chapters, plan
-from dcgan_lib.commands.parameters import BadParameters
+from dcgan_lib.commands.parameters import BadParameters, read_parameters
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -398,10 +399,13 @@ def test_images_that_are_not_there_are_refused_before_anything_runs(tmp_path):
         plan([path], [("root", "nowhere")], chapters, tmp_path)
 
 
-def test_digits_yaml_says_what_the_chapters_do_by_themselves():
-    known = defaults(find_chapters(ROOT / "notebooks"))
-    told = yaml.safe_load((ROOT / "params" / "digits.yaml").read_text())
-    assert {name: known[name] for name in told} == told
+@pytest.mark.parametrize("file", sorted((ROOT / "params").glob("*.yaml")), ids=lambda f: f.stem)
+def test_a_parameter_file_decides_the_training_by_itself(file):
+    """What it leaves to the chapters is the same for a training without them."""
+    told, known = read_parameters(file, []), defaults(find_chapters(ROOT / "notebooks"))
+    for field in fields(TrainConfig):
+        if field.name in known and field.name not in told:
+            assert known[field.name] == field.default, field.name
 
 
 def test_the_real_chapters_run_on_coloured_pictures(coloured_run):

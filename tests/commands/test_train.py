@@ -22,6 +22,7 @@ def tiny(tmp_path, monkeypatch):
     """A parameter file of a training that takes a second, in the folder that is entered."""
     monkeypatch.chdir(tmp_path)
     text = "dataset: digits\nlimit: 64\nimage_size: 32\nwidth: 8\nbatch_size: 16\nepochs: 1\n"
+    text += "lr: 2e-4\nema: 0.0\n"
     Path("tiny.yaml").write_text(text)
     return "tiny.yaml"
 
