@@ -1,7 +1,5 @@
 """The book in a real browser: no error, nothing from elsewhere, pictures drawn, buttons work."""
 
-import os
-import shutil
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -9,32 +7,18 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import build
 import pytest
 import yaml
-from playwright.sync_api import sync_playwright
+from browser import needs_chromium
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 CHAPTERS = [name.removesuffix(".ipynb") for name in build.chapter_names()]
 PAGES = [
     "book/intro",
     *(f"notebooks/{name}" for name in CHAPTERS),
+    "book/datasets",
     "book/glossary",
     "book/references",
 ]
 
-pytestmark = pytest.mark.skipif(
-    not CHROMIUM and not os.environ.get("CI"),
-    reason="no Chromium on this machine: apt install chromium",
-)
+pytestmark = needs_chromium
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -50,26 +34,12 @@ def address(book):
     server.shutdown()
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    assert CHROMIUM, "no Chromium on this machine: apt install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def visit(chromium, address):
+def visit(new_page, address):
     """visit(page, **window): the page when it is loaded; what went wrong is in page.troubles."""
-    contexts = []
 
-    def open_page(path, **window):
-        contexts.append(chromium.new_context(**window))
-        page = contexts[-1].new_page()
-        page.troubles = []
-        page.on("console", lambda said: said.type == "error" and page.troubles.append(said.text))
-        page.on("pageerror", lambda error: page.troubles.append(str(error)))
+    def visited(path, **window):
+        page = new_page(**window)
         page.on("requestfailed", lambda request: page.troubles.append(f"failed: {request.url}"))
         page.on(
             "request",
@@ -90,9 +60,7 @@ def visit(chromium, address):
         page.wait_for_load_state("networkidle")
         return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
+    return visited
 
 
 @pytest.mark.parametrize("path", PAGES)

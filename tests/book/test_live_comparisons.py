@@ -1,15 +1,14 @@
 """The margin and the coins in the page agree with Python's solver and Python's exact test."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
-from playwright.sync_api import sync_playwright
+from browser import needs_chromium, picture, state
 from scipy.stats import binomtest
-from test_browser import CHROMIUM, FLAGS, pytestmark  # noqa: F401
 
 from dcgan_lib import L2SVM, figures
+
+pytestmark = needs_chromium
 
 TOLERANCE = 1e-4  # of weights; the page and the package minimise in different ways
 
@@ -20,46 +19,6 @@ def plane():
     side = np.repeat([1, -1], 10)
     points = draw.normal(size=(20, 2)) + 0.7 * side[:, None]
     return torch.randint(0, 255, (20, 1, 8, 8), dtype=torch.uint8), points, side
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    assert CHROMIUM, "no Chromium on this machine: apt install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def open_figure(chromium, tmp_path):
-    """open_figure(figure, **window): its page, opened as a file; page.troubles has its errors."""
-    contexts = []
-
-    def open_page(figure, **window):
-        file = tmp_path / "figure.html"
-        head = "<meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
-        file.write_text(f"<!doctype html>{head}<body>{figure._repr_html_()}")
-        contexts.append(chromium.new_context(**window))
-        page = contexts[-1].new_page()
-        page.troubles = []
-        page.on("console", lambda said: said.type == "error" and page.troubles.append(said.text))
-        page.on("pageerror", lambda error: page.troubles.append(str(error)))
-        page.goto(file.as_uri())
-        page.wait_for_selector("figure[data-state]")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-
-
-def state(page):
-    return json.loads(page.locator("figure").get_attribute("data-state"))
-
-
-def picture(page):
-    return page.evaluate("document.querySelector('canvas').toDataURL()")
 
 
 def assert_same_line(page, points, side):

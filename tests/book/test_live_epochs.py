@@ -1,14 +1,13 @@
 """The film of training: it plays, pauses and follows the slider, and shows the run's own pixels."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
-from playwright.sync_api import sync_playwright
-from test_browser import CHROMIUM, FLAGS, pytestmark  # noqa: F401
+from browser import needs_chromium, state
 
 from dcgan_lib import figures
+
+pytestmark = needs_chromium
 
 EPOCHS, COUNT = 5, 16
 
@@ -19,43 +18,22 @@ def samples():
     return torch.randint(0, 256, (EPOCHS + 1, 64, 1, 32, 32), generator=numbers, dtype=torch.uint8)
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    assert CHROMIUM, "no Chromium on this machine: apt install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def open_player(chromium, samples, tmp_path):
-    """open_player(**window): the page of the player, opened as a file, once it has drawn."""
-    contexts = []
+def open_player(open_figure, samples):
+    """open_player(images, **window): the page of their player, once it has drawn."""
 
-    def open_page(images=samples, **window):
+    def opened(images=samples, **window):
         steps = np.repeat(np.arange(1, EPOCHS + 1), 3)
         history = {"epoch": steps, "loss_d": 1 / steps, "loss_g": np.sqrt(steps)}
-        player = figures.epoch_player(images, history, caption="A film.")
-        file = tmp_path / "player.html"
-        head = "<meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
-        file.write_text(f"<!doctype html>{head}<body>{player._repr_html_()}")
-        contexts.append(chromium.new_context(**window))
-        page = contexts[-1].new_page()
-        page.troubles = []
-        page.on("console", lambda said: said.type == "error" and page.troubles.append(said.text))
-        page.on("pageerror", lambda error: page.troubles.append(str(error)))
-        page.goto(file.as_uri())
+        page = open_figure(figures.epoch_player(images, history, caption="A film."), **window)
         page.wait_for_selector("figure[data-state]")
         return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
+    return opened
 
 
 def epoch(page):
-    return json.loads(page.locator("figure").get_attribute("data-state"))["epoch"]
+    return state(page)["epoch"]
 
 
 def shown(page, columns):

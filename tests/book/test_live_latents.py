@@ -1,25 +1,15 @@
 """The latent explorer: by mouse, finger and keys it shows Python's image of the place chosen."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
-from playwright.sync_api import sync_playwright
-from test_browser import CHROMIUM, FLAGS, pytestmark  # noqa: F401
+from browser import needs_chromium, state
 
 from dcgan_lib import Generator, figures, generate, latent, to_uint8
 
+pytestmark = needs_chromium
+
 POINTS = 9
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    assert CHROMIUM, "no Chromium on this machine: apt install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 def lively(channels, size=32):
@@ -32,32 +22,16 @@ def lively(channels, size=32):
 
 
 @pytest.fixture
-def open_explorer(chromium, tmp_path):
-    """open_explorer(generator, **window): the page of its explorer, opened as a file."""
-    contexts = []
+def open_explorer(open_figure):
+    """open_explorer(generator, **window): the page of its explorer, once it has drawn."""
 
-    def open_page(generator, **window):
+    def opened(generator, **window):
         explorer = figures.latent_explorer(generator, latent(4, seed=3), POINTS, "A map.")
-        file = tmp_path / "explorer.html"
-        head = "<!doctype html><meta charset='utf-8'>"  # without a viewport a telephone zooms out
-        head += "<meta name='viewport' content='width=device-width'>"
-        file.write_text(f"{head}<body>{explorer._repr_html_()}")
-        contexts.append(chromium.new_context(**window))
-        page = contexts[-1].new_page()
-        page.troubles = []
-        page.on("console", lambda said: said.type == "error" and page.troubles.append(said.text))
-        page.on("pageerror", lambda error: page.troubles.append(str(error)))
-        page.goto(file.as_uri())
+        page = open_figure(explorer, **window)
         page.wait_for_selector("figure[data-state]")
         return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
-
-
-def state(page):
-    return json.loads(page.locator("figure").get_attribute("data-state"))
+    return opened
 
 
 def place(page):

@@ -1,15 +1,14 @@
 """The map explorer: by mouse, finger and keys it shows the numbers that Python pools."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
-from playwright.sync_api import sync_playwright
-from test_browser import CHROMIUM, FLAGS, pytestmark  # noqa: F401
+from browser import needs_chromium, state
 from torch.nn.functional import adaptive_max_pool2d
 
 from dcgan_lib import Discriminator, block_maps, figures, to_float
+
+pytestmark = needs_chromium
 
 NAMES = ["Sneaker", "Bag", "Coat"]
 TOLERANCE = 1 / 200  # of a map's own scale: a page has its numbers in one byte each
@@ -28,44 +27,23 @@ def images(size, channels):
     return torch.randint(0, 256, shape, generator=numbers, dtype=torch.uint8)
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    assert CHROMIUM, "no Chromium on this machine: apt install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def open_explorer(chromium, tmp_path):
-    """open_explorer(size, channels, **window): its page, opened as a file, once it has drawn."""
-    contexts = []
+def open_explorer(open_figure):
+    """open_explorer(size, channels, **window): its page, once it has drawn."""
 
-    def open_page(size=32, channels=1, **window):
+    def opened(size=32, channels=1, **window):
         explorer = figures.map_explorer(images(size, channels), NAMES, networks(size, channels))
-        file = tmp_path / "maps.html"
-        head = "<!doctype html><meta charset='utf-8'>"
-        head += "<meta name='viewport' content='width=device-width'>"
-        file.write_text(f"{head}<body>{explorer._repr_html_()}")
-        contexts.append(chromium.new_context(**window))
-        page = contexts[-1].new_page()
-        page.troubles = []
-        page.on("console", lambda said: said.type == "error" and page.troubles.append(said.text))
-        page.on("pageerror", lambda error: page.troubles.append(str(error)))
-        page.goto(file.as_uri())
+        page = open_figure(explorer, **window)
         page.wait_for_selector("figure[data-state]")
         return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
+    return opened
 
 
 def assert_shows(page, image, network, block, number, size=32, channels=1):
     """The page's 16 numbers are the maxima of the map that Python computes."""
-    state = json.loads(page.locator("figure").get_attribute("data-state"))
-    assert [state[key] for key in ("image", "network", "block", "map")] == [
+    now = state(page)
+    assert [now[key] for key in ("image", "network", "block", "map")] == [
         image,
         network,
         block,
@@ -76,7 +54,7 @@ def assert_shows(page, image, network, block, number, size=32, channels=1):
         maps = block_maps(discriminator, to_float(images(size, channels)))[block][:, number]
     wanted = adaptive_max_pool2d(maps, 4)[image].flatten().numpy()
     scale = maps.abs().max().item()
-    np.testing.assert_allclose(state["values"], wanted, atol=TOLERANCE * scale)
+    np.testing.assert_allclose(now["values"], wanted, atol=TOLERANCE * scale)
     return page.locator("[role=status]").inner_text()
 
 

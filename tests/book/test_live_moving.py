@@ -1,25 +1,15 @@
 """The moving image: by mouse, finger and keys it tells the logit that Python computes."""
 
-import json
-
 import pytest
 import torch
-from playwright.sync_api import sync_playwright
-from test_browser import CHROMIUM, FLAGS, pytestmark  # noqa: F401
+from browser import needs_chromium, state
 
 from dcgan_lib import Discriminator, figures, load_images, to_float
 
+pytestmark = needs_chromium
+
 TOLERANCE = 1e-3  # the page has logits of three decimals
 FAR = 6
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    assert CHROMIUM, "no Chromium on this machine: apt install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -39,30 +29,21 @@ def expected(network, image, right, down):
 
 
 @pytest.mark.parametrize("touch", [False, True])
-def test_the_page_tells_the_logit_at_the_place(chromium, network, tmp_path, touch):
+def test_the_page_tells_the_logit_at_the_place(open_figure, network, touch):
     images = torch.zeros(2, 1, 32, 32, dtype=torch.uint8)
     images[:, :, 12:20, 12:20] = load_images("fashion").images[:2, :, 12:20, 12:20]
-    file = tmp_path / "figure.html"
-    head = (
-        "<!doctype html><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
-    )
     figure = figures.moving_logits(network, images, ["first", "second"], apart=2)
-    file.write_text(f"{head}<body>{figure._repr_html_()}")
     window = {"width": 390, "height": 844} if touch else {"width": 1280, "height": 900}
-    context = chromium.new_context(viewport=window, has_touch=touch)
-    page, troubles = context.new_page(), []
-    page.on("console", lambda said: said.type == "error" and troubles.append(said.text))
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.goto(file.as_uri())
+    page = open_figure(figure, viewport=window, has_touch=touch)
 
     def check(image, right, down):
-        state = json.loads(page.locator("figure").get_attribute("data-state"))
-        assert [state[name] for name in ("image", "right", "down")] == [image, right, down]
+        now = state(page)
+        assert [now[name] for name in ("image", "right", "down")] == [image, right, down]
         wanted = expected(network, images[image], right, down)
-        assert state["logit"] == pytest.approx(wanted, abs=TOLERANCE)
+        assert now["logit"] == pytest.approx(wanted, abs=TOLERANCE)
         moves = (-2, 0, 2)
         nine = [expected(network, images[image], right + x, down + y) for x in moves for y in moves]
-        assert state["mean"] == pytest.approx(sum(nine) / 9, abs=TOLERANCE)
+        assert now["mean"] == pytest.approx(sum(nine) / 9, abs=TOLERANCE)
 
     check(0, 0, 0)
     page.locator("select").select_option("1")
@@ -80,8 +61,7 @@ def test_the_page_tells_the_logit_at_the_place(chromium, network, tmp_path, touc
     check(1, 1, -1)
     page.get_by_role("button", name="Back to the middle").click()
     check(1, 0, 0)
-    assert troubles == []
-    context.close()
+    assert page.troubles == []
 
 
 def test_logits_over_places_are_those_of_moved_images(network):

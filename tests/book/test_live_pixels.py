@@ -1,55 +1,22 @@
 """The pixel reader: by mouse, finger and keys it reads what the tensor holds."""
 
-import json
-
 import pytest
 import torch
-from playwright.sync_api import sync_playwright
-from test_browser import CHROMIUM, FLAGS, pytestmark  # noqa: F401
+from browser import needs_chromium, state
 
 from dcgan_lib import figures, load_images, to_float
+
+pytestmark = needs_chromium
 
 TOLERANCE = 1e-6  # JavaScript divides in 64 bits, torch in 32
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    assert CHROMIUM, "no Chromium on this machine: apt install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def open_figure(chromium, tmp_path):
-    """open_figure(figure, **window): its page, opened as a file."""
-    contexts = []
-
-    def open_page(figure, **window):
-        file = tmp_path / "figure.html"
-        head = "<!doctype html><meta charset='utf-8'>"
-        head += "<meta name='viewport' content='width=device-width'>"
-        file.write_text(f"{head}<body>{figure._repr_html_()}")
-        contexts.append(chromium.new_context(**window))
-        page = contexts[-1].new_page()
-        page.troubles = []
-        page.on("console", lambda said: said.type == "error" and page.troubles.append(said.text))
-        page.on("pageerror", lambda error: page.troubles.append(str(error)))
-        page.goto(file.as_uri())
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-
-
 def assert_reads(page, images, image, row, column):
-    state = json.loads(page.locator("figure").get_attribute("data-state"))
-    assert [state[name] for name in ("image", "row", "column")] == [image, row, column]
-    assert state["stored"] == images[image, :, row, column].tolist()
+    now = state(page)
+    assert [now[name] for name in ("image", "row", "column")] == [image, row, column]
+    assert now["stored"] == images[image, :, row, column].tolist()
     wanted = to_float(images)[image, :, row, column].tolist()
-    assert state["floats"] == pytest.approx(wanted, abs=TOLERANCE)
+    assert now["floats"] == pytest.approx(wanted, abs=TOLERANCE)
     return page.locator("[role=status]").inner_text()
 
 

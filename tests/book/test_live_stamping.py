@@ -1,53 +1,18 @@
 """The stamping figure ends as torch does; the drawing holds the layers of its networks."""
 
-import json
 import re
 
 import numpy as np
 import pytest
 import torch
-from playwright.sync_api import sync_playwright
-from test_browser import CHROMIUM, FLAGS, pytestmark  # noqa: F401
+from browser import needs_chromium, state
 from torch.nn.functional import conv_transpose2d
 
 from dcgan_lib import Discriminator, Generator, figures, layer_table
 
+pytestmark = needs_chromium
+
 TOLERANCE = 1e-6  # JavaScript adds in 64 bits, torch in 32
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    assert CHROMIUM, "no Chromium on this machine: apt install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def open_figure(chromium, tmp_path):
-    """open_figure(figure, **window): its page, opened as a file."""
-    contexts = []
-
-    def open_page(figure, **window):
-        file = tmp_path / "figure.html"
-        head = "<meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
-        file.write_text(f"<!doctype html>{head}<body>{figure._repr_html_()}")
-        contexts.append(chromium.new_context(**window))
-        page = contexts[-1].new_page()
-        page.troubles = []
-        page.on("console", lambda said: said.type == "error" and page.troubles.append(said.text))
-        page.on("pageerror", lambda error: page.troubles.append(str(error)))
-        page.goto(file.as_uri())
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-
-
-def state(page):
-    return json.loads(page.locator("figure").get_attribute("data-state"))
 
 
 def assert_equals_torch(found, kernel, stride, padding, weight=None):

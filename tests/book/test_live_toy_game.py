@@ -1,52 +1,21 @@
 """The toy game in the page plays exactly the game that `toy_path` plays in Python."""
 
-import json
+from functools import partial
 
 import numpy as np
 import pytest
-from playwright.sync_api import sync_playwright
-from test_browser import CHROMIUM, FLAGS, pytestmark  # noqa: F401
+from browser import needs_chromium, picture, state
 
 from dcgan_lib import figures
+
+pytestmark = needs_chromium
 
 TOLERANCE = 1e-9
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    assert CHROMIUM, "no Chromium on this machine: apt install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def open_game(chromium, tmp_path):
-    """open_game(**window): the page of the game, opened as a file; page.troubles has its errors."""
-    contexts = []
-
-    def open_page(**window):
-        file = tmp_path / "game.html"
-        head = "<meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
-        game = figures.live_toy_game("A game.")
-        file.write_text(f"<!doctype html>{head}<body>{game._repr_html_()}")
-        contexts.append(chromium.new_context(**window))
-        page = contexts[-1].new_page()
-        page.troubles = []
-        page.on("console", lambda said: said.type == "error" and page.troubles.append(said.text))
-        page.on("pageerror", lambda error: page.troubles.append(str(error)))
-        page.goto(file.as_uri())
-        page.wait_for_selector("figure[data-state]")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-
-
-def state(page):
-    return json.loads(page.locator("figure").get_attribute("data-state"))
+def open_game(open_figure):
+    return partial(open_figure, figures.live_toy_game("A game."))
 
 
 def assert_plays_like_python(page, **settings):
@@ -55,10 +24,6 @@ def assert_plays_like_python(page, **settings):
     theirs = figures.toy_path(now["round"], **settings)[-1]
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=TOLERANCE)
     return now
-
-
-def picture(page):
-    return page.evaluate("document.querySelector('canvas').toDataURL()")
 
 
 def test_rounds_by_mouse_end_where_python_ends(open_game):
