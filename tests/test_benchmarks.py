@@ -1,11 +1,14 @@
 """The benchmarks run, and time what they say: every rung of the ladder is the same training."""
 
+import base64
 from functools import partial
 
 import accuracy
 import classification_size
+import failures
 import image_loading
 import neighbours
+import networks
 import numpy as np
 import precision
 import pytest
@@ -237,3 +240,53 @@ def test_neighbours_become_a_record(tmp_path, monkeypatch):
     for row in record["counts"]["rows"]:
         assert row["right"] == 64, "each test picture is a training picture too"
         assert row.get("won", 0) == row.get("lost", 0) == 0
+
+
+def test_failures_are_recorded_kind_by_kind_beside_the_control(tmp_path, monkeypatch):
+    for name, value in {"IMAGES": 64, "WIDTH": 2, "DRAWN": 200, "RESULTS": tmp_path}.items():
+        monkeypatch.setattr(failures, name, value)
+    kinds = {name: failures.KINDS[name] for name in ("control", "real and fake in one batch")}
+    monkeypatch.setattr(failures, "KINDS", kinds)
+    failures.main(["--seeds", "0", "1", "--epochs", "1"])
+    record = read_record(tmp_path / "failures-fashion.json")
+    assert {name: [row["seed"] for row in rows] for name, rows in record["kinds"].items()} == {
+        name: [0, 1] for name in kinds
+    }
+    row = record["kinds"]["control"][0]
+    assert row["loss_d"] == pytest.approx(np.mean(row["curves"]["loss_d"]), abs=0.01)
+    with Image.open(tmp_path / "failures-fashion.png") as picture:
+        assert picture.size == (10 * 32, 2 * 32)
+
+
+def test_a_control_of_failures_takes_the_steps_of_training(make_images, tmp_path):
+    """Its loop is its own, as the two rates differ; with equal rates the losses begin alike."""
+    images = make_images()
+    config = TrainConfig(image_size=32, channels=1, width=2, batch_size=16, epochs=1)
+    *_, metrics = failures.trained(images, config)
+    history = train(images, config, tmp_path, progress=False).history
+    assert len(metrics) == len(history["loss_d"])
+    assert float(metrics[0, 0]) == pytest.approx(history["loss_d"][0], abs=0.1)
+
+
+def test_networks_are_compared_seed_by_seed_and_go_on(tmp_path, monkeypatch):
+    small = {"image_size": 32, "width": 2, "batch_size": 32, "epochs": 1}
+    monkeypatch.setattr(networks, "SETTINGS", small)
+    monkeypatch.setattr(networks, "CENTROIDS", (4,))
+    monkeypatch.setattr(networks, "DRAWS", 2)
+    whole = networks.load_images
+    few = {"train": range(400), "test": range(100)}
+    monkeypatch.setattr(
+        networks,
+        "load_images",
+        lambda *a, split, **k: whole(*a, split=split, **k).subset(few[split]),
+    )
+    places = ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "record.json")]
+    networks.main(["--seeds", "1", *places])
+    first = read_record(tmp_path / "record.json")["networks"]
+    networks.main(["--seeds", "2", *places])
+    record = read_record(tmp_path / "record.json")
+    assert record["networks"][:1] == first and len(record["networks"]) == 2
+    for row in (record["without"]["pixels"], first[0]["trained"], first[0]["untrained"]):
+        right = np.unpackbits(np.frombuffer(base64.b64decode(row["right"]), np.uint8))[:100]
+        assert right.mean() == pytest.approx(row["accuracy"])
+        assert len(row["few"]) == 2
